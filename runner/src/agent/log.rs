@@ -1,0 +1,187 @@
+//! A job's log: the bytes its step writes, with secrets replaced, in a file beside the run.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// The log of one attempt of one job. Cheap to clone; writers may be many, each call is written whole.
+#[derive(Debug, Clone)]
+pub struct JobLog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    /// Told, best effort, that there is something new; a reader that does not keep up reads the file later.
+    appended: Option<mpsc::Sender<PathBuf>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Opened with the first byte: most steps of a large pipeline say nothing.
+    file: Option<File>,
+    written: u64,
+    full: bool,
+    secrets: Vec<Vec<u8>>,
+    /// The end of what was written that may be the beginning of a secret.
+    held: Vec<u8>,
+}
+
+/// Bytes of a log after which the rest is dropped, with a notice.
+const MAX_LOG: u64 = 256 << 20;
+
+/// Secrets shorter than this are not looked for: they would redact half the log.
+const MIN_SECRET: usize = 6;
+
+const REDACTED: &[u8] = b"[REDACTED]";
+
+impl JobLog {
+    /// A log that will be written to this file.
+    #[must_use]
+    pub fn new(path: PathBuf, appended: Option<mpsc::Sender<PathBuf>>) -> Self {
+        Self(Arc::new(Shared { path, appended, inner: Mutex::default() }))
+    }
+
+    /// Appends bytes as they are.
+    pub fn write(&self, bytes: &[u8]) {
+        let mut inner = self.lock();
+        let mut text = std::mem::take(&mut inner.held);
+        text.extend_from_slice(bytes);
+        let (clear, held) = redact(&text, &inner.secrets);
+        inner.held = held;
+        self.append(&mut inner, &clear);
+    }
+
+    /// Appends a line.
+    pub fn line(&self, text: &str) {
+        self.write(format!("{text}\n").as_bytes());
+    }
+
+    /// Replaces every later occurrence of the value, even when it is split across writes, by `[REDACTED]`.
+    pub fn redact(&self, value: &str) {
+        if value.len() >= MIN_SECRET {
+            let mut inner = self.lock();
+            let value = value.as_bytes().to_vec();
+            if !inner.secrets.contains(&value) {
+                inner.secrets.push(value);
+                // The longest first, so that a secret that contains another is replaced whole.
+                inner.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+            }
+        }
+    }
+
+    /// The text with every known secret replaced.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> String {
+        let inner = self.lock();
+        let mut clear = text.to_owned();
+        for secret in &inner.secrets {
+            if let Ok(secret) = std::str::from_utf8(secret) {
+                clear = clear.replace(secret, "[REDACTED]");
+            }
+        }
+        clear
+    }
+
+    /// Writes what was held back; called when the job has ended.
+    pub fn finish(&self) {
+        let mut inner = self.lock();
+        let held = std::mem::take(&mut inner.held);
+        self.append(&mut inner, &held);
+    }
+
+    fn append(&self, inner: &mut Inner, bytes: &[u8]) {
+        if bytes.is_empty() || inner.full {
+            return;
+        }
+        let result = match &mut inner.file {
+            Some(file) => file.write_all(bytes),
+            none => File::options().create(true).append(true).open(&self.0.path).and_then(|mut file| {
+                file.write_all(bytes)?;
+                *none = Some(file);
+                Ok(())
+            }),
+        };
+        inner.written += bytes.len() as u64;
+        if let Err(error) = result {
+            tracing::error!(path = %self.0.path.display(), %error, "cannot write the job's log; the rest of it is lost");
+            inner.full = true;
+        } else if inner.written > MAX_LOG {
+            inner.full = true;
+            if let Some(file) = &mut inner.file
+                && let Err(error) = file.write_all(b"\n[the log is longer than 256 MiB; the rest is dropped]\n")
+            {
+                tracing::error!(path = %self.0.path.display(), %error, "cannot write the job's log");
+            }
+        }
+        if let Some(appended) = &self.0.appended {
+            // A full channel already carries a wake-up for the reader.
+            drop(appended.try_send(self.0.path.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What can be written now, and the end that must wait because a secret may begin in it.
+fn redact(text: &[u8], secrets: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
+    if secrets.is_empty() {
+        return (text.to_vec(), Vec::new());
+    }
+    let mut clear = Vec::with_capacity(text.len());
+    let mut rest = text;
+    'text: while !rest.is_empty() {
+        for secret in secrets {
+            if rest.starts_with(secret) {
+                clear.extend_from_slice(REDACTED);
+                rest = &rest[secret.len()..];
+                continue 'text;
+            }
+        }
+        if secrets.iter().any(|secret| secret.starts_with(rest)) {
+            break;
+        }
+        clear.push(rest[0]);
+        rest = &rest[1..];
+    }
+    (clear, rest.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_of(secrets: &[&str], writes: &[&str]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = JobLog::new(path.clone(), None);
+        for secret in secrets {
+            log.redact(secret);
+        }
+        for text in writes {
+            log.write(text.as_bytes());
+        }
+        log.finish();
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_secret_is_replaced_even_when_split_across_writes() {
+        assert_eq!(log_of(&["hunter22"], &["a hunt", "er", "22 b\n"]), "a [REDACTED] b\n");
+        assert_eq!(log_of(&["hunter22"], &["a hunt", "ing b\n"]), "a hunting b\n");
+        assert_eq!(log_of(&["hunter22", "hunter22-longer"], &["hunter22-longer!"]), "[REDACTED]!");
+        assert_eq!(log_of(&["hunter22"], &["ends with hunt"]), "ends with hunt");
+    }
+
+    #[test]
+    fn a_log_nobody_writes_to_makes_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = JobLog::new(dir.path().join("log"), None);
+        log.finish();
+        assert!(!dir.path().join("log").exists());
+    }
+}

@@ -1,0 +1,7 @@
+//! AWS CloudFormation.
+/// A stack.
+#[derive(Debug)]
+pub struct Stack;
+/// A change set.
+#[derive(Debug)]
+pub struct ChangeSet;

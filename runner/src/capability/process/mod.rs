@@ -1,0 +1,4 @@
+//! Programs.
+/// A process.
+#[derive(Debug)]
+pub struct Process;

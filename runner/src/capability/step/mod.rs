@@ -1,0 +1,4 @@
+//! Log, context, meta-data, artifacts and secrets.
+/// A secret.
+#[derive(Debug)]
+pub struct Secret;

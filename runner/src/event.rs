@@ -1,0 +1,162 @@
+//! The vocabulary: every fact that can happen to a run. Serialised as JSON; [`VERSION`] counts its changes.
+
+use crate::plan::JobId;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// Version of the vocabulary, stored with every run. A reader refuses a newer one.
+pub const VERSION: u32 = 1;
+
+/// One fact, where it stands in the run's log, and when it was written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the run's log, from 1 without gaps.
+    pub sequence: u64,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub at: u64,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum EventKind {
+    /// The run was created; its plan is stored beside the log under the digest given here.
+    RunCreated {
+        /// `sha256:` and 64 hex digits of the plan's JSON.
+        plan: String,
+    },
+    /// An attempt of a job is about to begin.
+    JobStarted {
+        /// Which job.
+        job: JobId,
+        /// 1 for the first attempt.
+        attempt: u32,
+    },
+    /// An attempt of a job ended.
+    JobFinished {
+        /// Which job.
+        job: JobId,
+        /// The attempt that was started.
+        attempt: u32,
+        /// How it ended.
+        result: JobResult,
+    },
+    /// A block or input step waits for a person.
+    Blocked {
+        /// Which job.
+        job: JobId,
+    },
+    /// A person let a block or input step go on.
+    Unblocked {
+        /// Which job.
+        job: JobId,
+        /// Who did it.
+        by: String,
+        /// The fields' values.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        fields: IndexMap<String, String>,
+    },
+    /// A granted or refused host call, before it is done.
+    GrantDecided {
+        /// Name of the job that asked.
+        job: String,
+        /// Its attempt.
+        attempt: u32,
+        /// What was asked and decided.
+        decision: Decision,
+    },
+    /// A value of the run's meta-data was set.
+    MetaDataSet {
+        /// 1 to 255 bytes.
+        key: String,
+        /// 1 byte to 100 KB.
+        value: String,
+    },
+    /// A file was stored with the run.
+    ArtifactStored {
+        /// What it is.
+        artifact: Artifact,
+    },
+    /// The run is asked to end: no further job starts, running ones are cancelled.
+    CancelRequested {
+        /// Who asked.
+        by: String,
+    },
+    /// Every job has ended.
+    RunFinished {
+        /// The result.
+        result: RunResult,
+    },
+}
+
+/// How an attempt of a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// Passed, failed, or cancelled.
+    pub outcome: Outcome,
+    /// 0 to 255, or -1 when the job never ran to an end.
+    pub exit_status: i32,
+    /// The outputs: a JSON object.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub outputs: serde_json::Map<String, serde_json::Value>,
+    /// Why it failed, for people; empty when it passed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What the reader can do about it; empty when there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did its work.
+    Passed,
+    /// It failed, and its step says that this is no reason for the run to fail.
+    SoftFailed,
+    /// It failed.
+    Failed,
+    /// It was stopped because the run was cancelled.
+    Cancelled,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunResult {
+    /// No job failed.
+    Passed,
+    /// A job failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// The answer to a host call that needs a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// `docker`, `aws`, `process`, `artifacts`, `meta-data` or `secrets`.
+    pub capability: String,
+    /// The verb, as the contract names it.
+    pub operation: String,
+    /// What it is about: a reference, a stack, a program, a path.
+    pub subject: String,
+    /// Whether it was granted.
+    pub allowed: bool,
+}
+
+/// A file kept with the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Relative path, `/` between its parts.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// `sha256:` and 64 hex digits.
+    pub digest: String,
+    /// Name of the job that stored it.
+    pub job: String,
+}

@@ -1,0 +1,3 @@
+//! Runs one step component on wasmtime.
+
+pub mod bindings;

@@ -1,0 +1,28 @@
+//! YAML text to [`Pipeline`]: places kept, interpolation, conditions. No input, output or clock in here.
+//!
+//! ```text
+//! bytes ─Source─> text ─document─> Node ─load─> Pipeline ─interpolate─> Pipeline
+//!                                          ─matrix─> CommandStep ─attributes─> CommandAttributes ─plan─>
+//! ```
+//!
+//! The meaning of a file is that of Buildkite's own parser, where it is public; the step keys `uses`, `with` and
+//! `grants` and the cache keys `inputs` and `outputs` are ours.
+
+pub mod attribute;
+pub mod branches;
+pub mod condition;
+pub mod diagnostic;
+pub mod document;
+pub mod interpolate;
+pub mod json;
+pub mod load;
+pub mod matrix;
+pub mod model;
+pub mod node;
+pub mod scalar;
+
+pub use diagnostic::{Diagnostic, Position, Severity, Source, Span, Spanned};
+pub use interpolate::Env;
+pub use load::{parse, parse_all, Parsed};
+pub use model::{CommandStep, GroupStep, Pipeline, Step, StepKind};
+pub use node::{Entry, Mapping, Node, NodeKind};

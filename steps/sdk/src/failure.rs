@@ -1,0 +1,87 @@
+//! Errors that tell what to do.
+
+use crate::bindings::runner::step::types;
+use std::fmt;
+
+/// How a step ends unsuccessfully.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub message: String,
+    /// What the reader can do about it; empty when there is nothing to say.
+    pub remedy: String,
+    /// Exit status of the job: 1 to 255.
+    pub exit_status: u8,
+}
+
+impl Failure {
+    /// A failure with exit status 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), remedy: String::new(), exit_status: 1 }
+    }
+
+    /// With a sentence on what to do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    /// With another exit status; 0 counts as 1.
+    #[must_use]
+    pub fn exit_status(mut self, status: u8) -> Self {
+        self.exit_status = status.max(1);
+        self
+    }
+
+    pub(crate) fn into_guest(self) -> types::Failure {
+        types::Failure {
+            message: self.message,
+            remedy: self.remedy,
+            exit_status: self.exit_status,
+            extras: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The text of a host call's error, as a person should read it.
+pub(crate) fn describe(error: &types::Error) -> &str {
+    match error {
+        types::Error::Denied(text)
+        | types::Error::NotFound(text)
+        | types::Error::Invalid(text)
+        | types::Error::Limit(text)
+        | types::Error::Failed(text) => text,
+        types::Error::Cancelled => "the job was cancelled",
+    }
+}
+
+impl From<types::Error> for Failure {
+    fn from(error: types::Error) -> Self {
+        Self::new(describe(&error))
+    }
+}
+
+/// Says what was being done when a host call failed.
+pub trait Context<T> {
+    /// `what` completes the sentence "cannot …".
+    fn context(self, what: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T> Context<T> for Result<T, types::Error> {
+    fn context(self, what: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(format!("cannot {what}: {}", describe(&error))))
+    }
+}
+
+impl<T> Context<T> for Result<T, std::io::Error> {
+    fn context(self, what: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(format!("cannot {what}: {error}")))
+    }
+}
