@@ -1,8 +1,13 @@
 //! `runner` executes delivery pipelines written as code; every step is a sandboxed WebAssembly component.
 
-pub mod agent;
-pub mod capability;
-pub mod event;
-pub mod host;
-pub mod plan;
-pub mod run;
+pub mod agent; // runs one job
+pub mod capability; // what a component reaches outside
+pub mod cli; // arguments in, exit code out
+pub mod component; // what `uses` refers to
+pub mod event; // every fact that can happen to a run
+pub mod host; // one component on wasmtime
+pub mod log; // where events are kept
+pub mod pipeline; // YAML text to pipeline
+pub mod plan; // pipeline to jobs
+pub mod report; // readers of events
+pub mod run; // one execution of a plan

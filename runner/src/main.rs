@@ -1,1 +1,5 @@
-fn main() {}
+//! Entry point; everything is in [`runner::cli`].
+
+fn main() -> std::process::ExitCode {
+    runner::cli::main()
+}

@@ -12,7 +12,8 @@ pub struct JobLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
+    /// `None` for a log that nobody reads.
+    path: Option<PathBuf>,
     /// Told, best effort, that there is something new; a reader that does not keep up reads the file later.
     appended: Option<mpsc::Sender<PathBuf>>,
     inner: Mutex<Inner>,
@@ -41,7 +42,13 @@ impl JobLog {
     /// A log that will be written to this file.
     #[must_use]
     pub fn new(path: PathBuf, appended: Option<mpsc::Sender<PathBuf>>) -> Self {
-        Self(Arc::new(Shared { path, appended, inner: Mutex::default() }))
+        Self(Arc::new(Shared { path: Some(path), appended, inner: Mutex::default() }))
+    }
+
+    /// A log that forgets everything: for a component that is only asked what it is.
+    #[must_use]
+    pub fn discard() -> Self {
+        Self(Arc::new(Shared { path: None, appended: None, inner: Mutex::default() }))
     }
 
     /// Appends bytes as they are.
@@ -93,12 +100,13 @@ impl JobLog {
     }
 
     fn append(&self, inner: &mut Inner, bytes: &[u8]) {
+        let Some(path) = &self.0.path else { return };
         if bytes.is_empty() || inner.full {
             return;
         }
         let result = match &mut inner.file {
             Some(file) => file.write_all(bytes),
-            none => File::options().create(true).append(true).open(&self.0.path).and_then(|mut file| {
+            none => File::options().create(true).append(true).open(path).and_then(|mut file| {
                 file.write_all(bytes)?;
                 *none = Some(file);
                 Ok(())
@@ -106,19 +114,19 @@ impl JobLog {
         };
         inner.written += bytes.len() as u64;
         if let Err(error) = result {
-            tracing::error!(path = %self.0.path.display(), %error, "cannot write the job's log; the rest of it is lost");
+            tracing::error!(path = %path.display(), %error, "cannot write the job's log; the rest of it is lost");
             inner.full = true;
         } else if inner.written > MAX_LOG {
             inner.full = true;
             if let Some(file) = &mut inner.file
                 && let Err(error) = file.write_all(b"\n[the log is longer than 256 MiB; the rest is dropped]\n")
             {
-                tracing::error!(path = %self.0.path.display(), %error, "cannot write the job's log");
+                tracing::error!(path = %path.display(), %error, "cannot write the job's log");
             }
         }
         if let Some(appended) = &self.0.appended {
             // A full channel already carries a wake-up for the reader.
-            drop(appended.try_send(self.0.path.clone()));
+            drop(appended.try_send(path.clone()));
         }
     }
 

@@ -1,5 +1,9 @@
 //! Runs one job on the step host and reports how it ended.
 
+mod environment;
+mod execute;
 mod log;
 
+pub use environment::{JobEnvironment, RunFacts, job_environment};
+pub use execute::LocalAgent;
 pub use log::JobLog;

@@ -14,4 +14,4 @@ mod workspace;
 
 pub use error::Error;
 pub use scope::{JobName, JobScope};
-pub use workspace::Workspace;
+pub use workspace::{Workspace, relative_path};

@@ -5,6 +5,7 @@ use crate::agent::JobLog;
 use crate::event::{Decision, EventKind};
 use crate::run::Recorder;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// The names under which a job's traces outside are found again.
@@ -35,6 +36,8 @@ pub struct JobScope {
     pub recorder: Recorder,
     /// Set when the job is asked to end.
     pub cancelled: CancellationToken,
+    /// How many decisions on its calls have been recorded.
+    pub decisions: Arc<AtomicU32>,
 }
 
 impl JobScope {
@@ -56,6 +59,10 @@ impl JobScope {
     }
 
     async fn decide(&self, capability: &str, operation: &str, subject: &str, allowed: bool) -> Result<(), Error> {
+        if self.decisions.fetch_add(1, Ordering::Relaxed) >= MAX_DECISIONS {
+            let reason = format!("a job makes at most {MAX_DECISIONS} calls that need a grant");
+            return Err(Error::Limit(reason));
+        }
         let decision = Decision {
             capability: capability.to_owned(),
             operation: operation.to_owned(),
@@ -63,11 +70,7 @@ impl JobScope {
             allowed,
         };
         self.recorder
-            .record(EventKind::GrantDecided {
-                job: self.name.job.clone(),
-                attempt: self.name.attempt,
-                decision,
-            })
+            .record(EventKind::GrantDecided { job: self.name.job.clone(), attempt: self.name.attempt, decision })
             .await
             .map_err(|error| Error::Failed(format!("cannot record the {operation} before doing it: {error}")))
     }
@@ -84,6 +87,9 @@ impl JobScope {
         }
     }
 }
+
+/// Recorded calls of one attempt: each is an event on the disk, and a component that floods the log stops here.
+const MAX_DECISIONS: u32 = 10_000;
 
 /// Characters of a guest's argument kept in the event log: enough for any reference, stack or path.
 const MAX_SUBJECT: usize = 512;

@@ -1,7 +1,6 @@
 //! Generated bindings of the WIT packages in `wit/`; nothing else.
 
 #![expect(missing_docs, reason = "generated from wit/, which documents every item")]
-#![expect(unreachable_pub, reason = "generated")]
 
 wasmtime::component::bindgen!({
     inline: "

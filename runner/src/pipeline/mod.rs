@@ -10,7 +10,9 @@
 
 pub mod attribute;
 pub mod branches;
+mod collection;
 pub mod condition;
+mod decode;
 pub mod diagnostic;
 pub mod document;
 pub mod interpolate;
@@ -19,10 +21,14 @@ pub mod load;
 pub mod matrix;
 pub mod model;
 pub mod node;
+mod plugin;
 pub mod scalar;
+mod timestamp;
+mod transform;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Source, Span, Spanned};
 pub use interpolate::Env;
-pub use load::{parse, parse_all, Parsed};
+pub use load::{Parsed, parse, parse_all};
 pub use model::{CommandStep, GroupStep, Pipeline, Step, StepKind};
 pub use node::{Entry, Mapping, Node, NodeKind};
+pub use transform::Precedence;

@@ -15,7 +15,7 @@ pub struct Pipeline {
     /// The steps in the order of the file.
     pub steps: Vec<Step>,
     /// The environment of the whole build. `None` when the file has no `env`.
-    pub env: Option<IndexMap<String, Spanned<String>>>,
+    pub env: Option<IndexMap<String, EnvValue>>,
     /// Secrets for every command step.
     pub secrets: Vec<Secret>,
     /// Checkout settings for every command step.
@@ -50,7 +50,7 @@ pub enum StepKind {
     Unknown(UnknownStep),
 }
 
-/// A step that runs a command, a plugin or a component.
+/// A step that runs a command, a plugin or a component. What few steps have is boxed.
 #[derive(Debug, Clone, Default)]
 pub struct CommandStep {
     /// `key`, `id` or `identifier`; the step's name for dependencies.
@@ -66,18 +66,18 @@ pub struct CommandStep {
     /// The environment of this step.
     pub env: IndexMap<String, EnvValue>,
     /// A signature made by another agent; never interpolated.
-    pub signature: Option<Signature>,
+    pub signature: Option<Box<Signature>>,
     /// The matrix, not expanded.
-    pub matrix: Option<Matrix>,
+    pub matrix: Option<Box<Matrix>>,
     /// What is cached between builds.
-    pub cache: Option<Cache>,
+    pub cache: Option<Box<Cache>>,
     /// How the repository is checked out.
-    pub checkout: Option<Checkout>,
+    pub checkout: Option<Box<Checkout>>,
     /// Every other key: `if`, `depends_on`, `retry`, …, our `uses`, `with` and `grants`, and unknown ones.
     pub rest: Mapping,
 }
 
-/// One variable of a step's environment.
+/// One variable of an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvValue {
     /// Where the name was written.

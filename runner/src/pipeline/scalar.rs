@@ -56,27 +56,27 @@ impl Tag {
     }
 }
 
-/// Resolves a scalar. `plain` is whether it was written without quotes and not as a block.
+/// Resolves a scalar; `None` when it is its own text. `plain` is whether it was written without quotes and not as a
+/// block.
 ///
 /// # Errors
 /// A message when the text does not fit its tag.
-pub fn resolve(text: &str, plain: bool, tag: Option<Tag>) -> Result<NodeKind, String> {
-    let string = || NodeKind::String(text.to_owned());
-    let resolved = match tag {
-        None if plain => return Ok(untagged(text, true).unwrap_or_else(string)),
-        None | Some(Tag::Str | Tag::Other) => return Ok(string()),
-        Some(Tag::Binary) => return binary(text),
-        Some(tag) => untagged(text, tag == Tag::Timestamp).unwrap_or_else(string),
+pub fn resolve(text: &str, plain: bool, tag: Option<Tag>) -> Result<Option<NodeKind>, String> {
+    let (tag, resolved) = match tag {
+        None if plain => return Ok(untagged(text, true)),
+        None | Some(Tag::Str | Tag::Other) => return Ok(None),
+        Some(Tag::Binary) => return binary(text).map(|text| Some(NodeKind::String(text))),
+        Some(tag) => (tag, untagged(text, tag == Tag::Timestamp)),
     };
     match (tag, resolved) {
-        (Some(Tag::Bool), kind @ NodeKind::Bool(_))
-        | (Some(Tag::Int), kind @ (NodeKind::Int(_) | NodeKind::UInt(_)))
-        | (Some(Tag::Float), kind @ NodeKind::Float(_))
-        | (Some(Tag::Null), kind @ NodeKind::Null)
-        | (Some(Tag::Timestamp), kind @ NodeKind::Timestamp(_)) => Ok(kind),
+        (Tag::Bool, Some(kind @ NodeKind::Bool(_)))
+        | (Tag::Int, Some(kind @ (NodeKind::Int(_) | NodeKind::UInt(_))))
+        | (Tag::Float, Some(kind @ NodeKind::Float(_)))
+        | (Tag::Null, Some(kind @ NodeKind::Null))
+        | (Tag::Timestamp, Some(kind @ NodeKind::Timestamp(_))) => Ok(Some(kind)),
         #[expect(clippy::cast_precision_loss, reason = "the conversion the tag asks for")]
-        (Some(Tag::Float), NodeKind::Int(value)) => Ok(NodeKind::Float(value as f64)),
-        (tag, _) => Err(format!("`{text}` does not fit its tag `{}`", tag.unwrap_or(Tag::Other).name())),
+        (Tag::Float, Some(NodeKind::Int(value))) => Ok(Some(NodeKind::Float(value as f64))),
+        _ => Err(format!("`{text}` does not fit its tag `{}`", tag.name())),
     }
 }
 
@@ -160,7 +160,7 @@ fn float(text: &str) -> Option<NodeKind> {
 }
 
 /// Base64, as `!!binary` demands; the bytes must be text.
-fn binary(text: &str) -> Result<NodeKind, String> {
+fn binary(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count, mut padding) = (0_u32, 0_usize, 0_usize);
     for byte in text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')) {
@@ -192,17 +192,17 @@ fn binary(text: &str) -> Result<NodeKind, String> {
         (3, 1) => bytes.extend_from_slice(&(bits << 6).to_be_bytes()[1..3]),
         _ => return Err("a `!!binary` value is not base64".to_owned()),
     }
-    String::from_utf8(bytes).map(NodeKind::String).map_err(|_| "a `!!binary` value is not text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "a `!!binary` value is not text".to_owned())
 }
 
-/// The shortest text of a float: an exponent below 10⁻⁴ and from 10⁶·10¹⁵ on, as `%v` writes it.
+/// The shortest text of a float, with an exponent below 0.0001 and from 1000000 on.
 pub fn format_float(value: f64) -> String {
     if !value.is_finite() {
         return non_finite(value).to_owned();
     }
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = split_exponent(&scientific);
-    if (-4..21).contains(&exponent) { format!("{value}") } else { join_exponent(mantissa, exponent) }
+    if (-4..6).contains(&exponent) { format!("{value}") } else { join_exponent(mantissa, exponent) }
 }
 
 /// A float with six decimals and an exponent, the way a float becomes a key of a mapping.
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn text_of(scalar: &str) -> String {
-        match resolve(scalar, true, None).unwrap() {
+        match resolve(scalar, true, None).unwrap().unwrap_or_else(|| NodeKind::String(scalar.to_owned())) {
             NodeKind::Null => "null".to_owned(),
             NodeKind::Bool(value) => format!("bool {value}"),
             NodeKind::Int(value) => format!("int {value}"),
@@ -301,10 +301,10 @@ mod tests {
 
     #[test]
     fn tags() {
-        assert_eq!(resolve("5", true, Some(Tag::Str)), Ok(NodeKind::String("5".to_owned())));
-        assert_eq!(resolve("5", false, Some(Tag::Float)), Ok(NodeKind::Float(5.0)));
-        assert_eq!(resolve("aGk=", true, Some(Tag::Binary)), Ok(NodeKind::String("hi".to_owned())));
-        assert_eq!(resolve("x", true, Some(Tag::Other)), Ok(NodeKind::String("x".to_owned())));
+        assert_eq!(resolve("5", true, Some(Tag::Str)), Ok(None));
+        assert_eq!(resolve("5", false, Some(Tag::Float)), Ok(Some(NodeKind::Float(5.0))));
+        assert_eq!(resolve("aGk=", true, Some(Tag::Binary)), Ok(Some(NodeKind::String("hi".to_owned()))));
+        assert_eq!(resolve("5", true, Some(Tag::Other)), Ok(None));
         assert!(resolve("x", true, Some(Tag::Int)).is_err());
         assert!(resolve("a=b", true, Some(Tag::Binary)).is_err());
     }

@@ -1,7 +1,15 @@
-//! The plan: an immutable graph of jobs, decided before anything runs.
+//! The plan: an immutable graph of jobs, decided before anything runs. No input, output or clock in here.
 
+mod build;
+mod context;
 pub mod grant;
+mod job;
+mod outputs;
 
-/// Position of a job in its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct JobId(pub u32);
+pub use build::build;
+pub use context::BuildContext;
+pub use job::{
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule,
+    StepJob,
+};
+pub use outputs::{OutputReference, references, substitute};

@@ -40,6 +40,12 @@ impl Recorder {
         (Self(sender), receiver)
     }
 
+    /// A recorder of a run that is over: every request fails.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
     /// Records a fact; returns when it is durable.
     ///
     /// # Errors

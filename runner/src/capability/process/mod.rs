@@ -1,4 +1,70 @@
-//! Programs.
-/// A process.
+//! Programs on the machine the runner runs on.
+
+mod client;
+mod error;
+mod host;
+
+use super::JobScope;
+use crate::host::bindings::runner::process::processes;
+pub use client::Process;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+/// Which programs a job may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Programs {
+    /// These, as `grants.process` lists them.
+    Listed(Vec<String>),
+    /// Any: the step is a `command`, and its command line in the pipeline is the permission.
+    CommandLine,
+}
+
+/// The processes of one attempt of a job.
 #[derive(Debug)]
-pub struct Process;
+pub struct ProcessCtx {
+    pub(super) scope: JobScope,
+    pub(super) programs: Programs,
+    /// The whole environment of the job's processes.
+    pub(super) env: Arc<BTreeMap<String, String>>,
+    pub(super) running: Vec<client::Group>,
+}
+
+impl ProcessCtx {
+    /// The context of one attempt. `env` is everything its processes get, before what a call adds.
+    pub fn new(scope: JobScope, programs: Programs, env: Arc<BTreeMap<String, String>>) -> Self {
+        Self { scope, programs, env, running: Vec::new() }
+    }
+
+    /// Ends every process group the job left behind.
+    pub fn release(&mut self) {
+        for group in self.running.drain(..) {
+            group.kill();
+        }
+    }
+}
+
+/// [`ProcessCtx`] with the guest's handles: what the generated `Host` traits are implemented for.
+pub struct ProcessView<'a> {
+    /// The job's context.
+    pub ctx: &'a mut ProcessCtx,
+    /// The guest's handles.
+    pub table: &'a mut ResourceTable,
+}
+
+struct Processes;
+
+impl HasData for Processes {
+    type Data<'a> = ProcessView<'a>;
+}
+
+/// Links the process interface.
+///
+/// # Errors
+/// When it was linked before.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> ProcessView<'_>,
+) -> wasmtime::Result<()> {
+    processes::add_to_linker::<T, Processes>(linker, view)
+}

@@ -86,9 +86,7 @@ impl CommandStep {
     /// Everything that is wrong with them, each with its place.
     pub fn attributes(&self) -> Result<CommandAttributes<'_>, Vec<Diagnostic>> {
         let mut reader = Reader::new(&self.rest);
-        let mut shared = Shared::read(&mut reader);
-        shared.key.clone_from(&self.key);
-        shared.label.clone_from(&self.label);
+        let shared = Shared::read_named(&mut reader, self.key.clone(), self.label.clone());
         let attributes = CommandAttributes {
             shared,
             uses: uses(&mut reader),
@@ -109,9 +107,10 @@ impl CommandStep {
         };
         if let (Some(parallelism), Some(matrix)) = (&attributes.parallelism, &self.matrix) {
             reader.report(
-                Diagnostic::error("`parallelism` and `matrix` cannot be combined")
-                    .at(parallelism.span)
-                    .help(format!("the matrix of this step has {} dimensions", matrix.setup.as_ref().map_or(0, IndexMap::len))),
+                Diagnostic::error("`parallelism` and `matrix` cannot be combined").at(parallelism.span).help(format!(
+                    "the matrix of this step has {} dimensions",
+                    matrix.setup.as_ref().map_or(0, IndexMap::len)
+                )),
             );
         }
         reader.finish(attributes)
@@ -155,7 +154,7 @@ pub(super) fn agents(reader: &mut Reader<'_>) -> Option<IndexMap<String, String>
     let node = reader.node(&keys)?;
     if let NodeKind::Mapping(mapping) = &node.kind {
         let mut tags = IndexMap::with_capacity(mapping.len());
-        for (name, entry) in mapping {
+        for (name, entry) in mapping.iter() {
             if let Some(value) = reader.keep(entry.value.to_text()) {
                 tags.insert(name.clone(), value);
             }

@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, wrong};
 use super::shared::{Shared, plain};
-use super::step::contents;
+use super::step::{contents, label_behind};
 use crate::pipeline::diagnostic::{Diagnostic, Span, Spanned};
 use crate::pipeline::model::PlainStep;
 use crate::pipeline::node::{Node, NodeKind};
@@ -95,7 +95,7 @@ impl PlainStep {
         let contents = contents(self, &words);
         let mut reader = Reader::new(&contents.mapping);
         let mut shared = Shared::read(&mut reader);
-        shared.label = contents.label(&mut reader, &words).or(shared.label);
+        shared.label = label_behind(&mut reader, &words).or(shared.label);
         let kind = match reader.node(&["type"]).and_then(Node::as_str) {
             Some(kind) => kind,
             None => contents.word,

@@ -15,3 +15,6 @@ pub use input::{BlockedState, Choice, Field, FieldKind, InputAttributes};
 pub use rules::{AutomaticRetry, ExitStatus, ManualRetry, Outcome, Pattern, Retry, SoftFail};
 pub use shared::{Dependency, IfChanged, Shared};
 pub use step::{GroupAttributes, PipelineAttributes, TriggerAttributes, TriggeredBuild, WaitAttributes};
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@ use super::reader::{Reader, boolean, wrong};
 use crate::pipeline::diagnostic::{Diagnostic, Spanned};
 use crate::pipeline::node::{Node, NodeKind};
 
+/// The longest key of a step, in bytes.
+const MAX_KEY_BYTES: usize = 100;
+
 /// The keys that several kinds of steps have.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Shared {
@@ -45,9 +48,20 @@ pub struct IfChanged {
 
 impl Shared {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let key = reader.text(&["key", "id", "identifier"]);
+        let label = reader.text(&["label", "name"]);
+        Self::read_named(reader, key, label)
+    }
+
+    /// Reads all but the key and the label, which some kinds of steps have read while parsing.
+    pub(super) fn read_named(
+        reader: &mut Reader<'_>,
+        key: Option<Spanned<String>>,
+        label: Option<Spanned<String>>,
+    ) -> Self {
         let shared = Self {
-            key: reader.text(&["key", "id", "identifier"]),
-            label: reader.text(&["label", "name"]),
+            key,
+            label,
             condition: reader.text(&["if"]),
             branches: reader.texts(&["branches"]).map(plain),
             if_changed: if_changed(reader),
@@ -62,8 +76,31 @@ impl Shared {
                     .help(format!("write the branches into the condition: `{}`", condition.trim())),
             );
         }
+        shared.check_key(reader);
         shared
     }
+
+    fn check_key(&self, reader: &mut Reader<'_>) {
+        let Some(key) = &self.key else { return };
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:${}.,".contains(&byte);
+        let problem = if key.len() > MAX_KEY_BYTES {
+            format!("the key has {} bytes, expected at most {MAX_KEY_BYTES}", key.len())
+        } else if !key.bytes().all(legal) {
+            format!("the key `{}` has characters that keys cannot have", key.value)
+        } else if is_uuid(key) {
+            format!("the key `{}` looks like a UUID", key.value)
+        } else {
+            return;
+        };
+        let finding = Diagnostic::error(problem).at(key.span);
+        reader.report(finding.help("use letters, digits, `-`, `_`, `.`, `:` and `,`"));
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Drops the places of the items of a list.

@@ -85,7 +85,7 @@ impl PlainStep {
         let contents = contents(self, &words);
         let mut reader = Reader::new(&contents.mapping);
         let mut shared = Shared::read(&mut reader);
-        shared.label = contents.label(&mut reader, &words).or(shared.label);
+        shared.label = label_behind(&mut reader, &words).or(shared.label);
         let continue_on_failure = reader.boolean("continue_on_failure").unwrap_or(false);
         reader.finish(WaitAttributes { shared, continue_on_failure })
     }
@@ -104,9 +104,8 @@ impl PlainStep {
         let soft_fail = SoftFail::read(&mut reader);
         let parallelism = reader.count(&["parallelism"], 0);
         let Some(pipeline) = pipeline else {
-            reader.report(
-                Diagnostic::error("the trigger step names no pipeline").at(span).help("write `trigger: NAME`"),
-            );
+            reader
+                .report(Diagnostic::error("the trigger step names no pipeline").at(span).help("write `trigger: NAME`"));
             return Err(reader.into_findings());
         };
         reader.finish(TriggerAttributes { shared, pipeline, build, detached, soft_fail, parallelism })
@@ -120,9 +119,8 @@ impl GroupStep {
     /// Everything that is wrong with them, each with its place.
     pub fn attributes(&self) -> Result<GroupAttributes<'_>, Vec<Diagnostic>> {
         let mut reader = Reader::new(&self.rest);
-        let mut shared = Shared::read(&mut reader);
-        shared.key.clone_from(&self.key);
-        shared.label = self.group.clone().or(shared.label);
+        let label = self.group.clone().or_else(|| reader.text(&["label", "name"]));
+        let shared = Shared::read_named(&mut reader, self.key.clone(), label);
         let notify = reader.node(&["notify"]);
         reader.finish(GroupAttributes { shared, notify })
     }
@@ -152,11 +150,9 @@ pub(super) struct Contents<'a> {
     pub(super) word: &'a str,
 }
 
-impl Contents<'_> {
-    /// The label written behind the word, as in `block: "Deploy?"`.
-    pub(super) fn label(&self, reader: &mut Reader<'_>, words: &[&str]) -> Option<Spanned<String>> {
-        reader.text(words).filter(|label| !label.is_empty())
-    }
+/// The label written behind the word of a step, as in `block: "Deploy?"`.
+pub(super) fn label_behind(reader: &mut Reader<'_>, words: &[&str]) -> Option<Spanned<String>> {
+    reader.text(words).filter(|label| !label.is_empty())
 }
 
 /// Unfolds `- wait` and `- wait: {continue_on_failure: true}` to the keys of the step side by side.
@@ -166,9 +162,8 @@ pub(super) fn contents<'a>(step: &'a PlainStep, words: &[&'a str]) -> Contents<'
         PlainStep::Mapping(mapping) => mapping,
     };
     let word = words.iter().copied().find(|word| mapping.contains_key(*word)).unwrap_or(words[0]);
-    let nested = match mapping.get(word).map(|entry| &entry.value.kind) {
-        Some(NodeKind::Mapping(nested)) => nested,
-        _ => return Contents { mapping: Cow::Borrowed(mapping), word },
+    let Some(NodeKind::Mapping(nested)) = mapping.get(word).map(|entry| &entry.value.kind) else {
+        return Contents { mapping: Cow::Borrowed(mapping), word };
     };
     let mut keys = mapping.clone();
     keys.shift_remove(word);

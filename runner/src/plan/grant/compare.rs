@@ -75,10 +75,12 @@ fn docker(needed: Option<&DockerGrant>, granted: Option<&DockerGrant>) -> Option
 fn containers(needed: Option<&ContainersGrant>, granted: Option<&ContainersGrant>) -> Option<ContainersGrant> {
     let needed = needed?;
     let Some(granted) = granted else { return Some(needed.clone()) };
-    let enough = granted.max >= needed.max
-        && granted.memory >= needed.memory
-        && granted.cpus >= needed.cpus
-        && granted.pids >= needed.pids
+    // The bounds are ceilings: a component that leaves one at its default makes do with what it is given.
+    let usual = ContainersGrant::default();
+    let enough = (needed.max == usual.max || granted.max >= needed.max)
+        && (needed.memory == usual.memory || granted.memory >= needed.memory)
+        && (needed.cpus.total_cmp(&usual.cpus).is_eq() || granted.cpus >= needed.cpus)
+        && (needed.pids == usual.pids || granted.pids >= needed.pids)
         && (granted.egress || !needed.egress)
         && needed.publish.iter().all(|port| granted.publish.contains(port));
     (!enough).then(|| needed.clone())
@@ -133,6 +135,16 @@ mod tests {
             "docker": {"build": ["service"], "images": ["postgres:16"], "containers": {"max": 2}},
         }));
         assert_eq!(excess(&needed, &granted), None);
+    }
+
+    #[test]
+    fn bounds_left_at_their_default_ask_for_nothing() {
+        let granted = grants(json!({"docker": {"containers": {"max": 4, "memory": "256MiB", "cpus": 0.5}}}));
+        let needed = |containers: serde_json::Value| grants(json!({"docker": {"containers": containers}}));
+        assert_eq!(excess(&needed(json!({})), &granted), None);
+        for more in [json!({"egress": true}), json!({"memory": "2GiB"}), json!({"max": 5}), json!({"publish": [80]})] {
+            assert!(excess(&needed(more.clone()), &granted).is_some(), "{more}");
+        }
     }
 
     #[test]

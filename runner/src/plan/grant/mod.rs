@@ -80,9 +80,7 @@ impl WorkspaceGrant {
 pub fn covers_path(granted: &str, path: &str) -> bool {
     let granted = normalise(granted);
     let path = normalise(path);
-    granted.is_empty()
-        || path == granted
-        || path.strip_prefix(&granted).is_some_and(|rest| rest.starts_with('/'))
+    granted.is_empty() || path == granted || path.strip_prefix(&granted).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The parts of a relative path without `.` and empty parts, joined by `/`; `..` stays, so that it never matches.

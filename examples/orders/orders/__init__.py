@@ -1,0 +1,1 @@
+"""Orders: a small HTTP service over PostgreSQL."""

@@ -1,0 +1,163 @@
+//! One attempt of a job, from its assignment to its result.
+
+use super::environment::{RunFacts, is_secret_name, job_environment};
+use super::log::JobLog;
+use crate::capability::process::Programs;
+use crate::capability::{JobName, JobScope, Workspace};
+use crate::component::Asked;
+use crate::event::{JobResult, Outcome};
+use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
+use crate::plan::{Job, JobKind, Plan, StepJob, substitute};
+use crate::run::{Assignment, Executor};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Runs jobs in this process.
+pub struct LocalAgent {
+    /// The plan the jobs are of.
+    pub plan: Arc<Plan>,
+    /// Runs components.
+    pub engine: StepEngine,
+    /// The plan's components, by digest.
+    pub components: HashMap<String, LoadedComponent>,
+    /// The outside.
+    pub services: Services,
+    /// What is known of the run.
+    pub facts: RunFacts,
+    /// Directory of the workspace.
+    pub workspace: PathBuf,
+    /// Directory for the logs of the run's jobs.
+    pub logs: PathBuf,
+    /// Told when a log has grown.
+    pub appended: Option<mpsc::Sender<PathBuf>>,
+    /// Time a job gets for cleaning up once it is asked to end.
+    pub grace: Duration,
+}
+
+impl LocalAgent {
+    /// The log file of one attempt of a job.
+    #[must_use]
+    pub fn log_file(logs: &std::path::Path, job: &Job, attempt: u32) -> PathBuf {
+        logs.join(format!("{}.{attempt}.log", job.name))
+    }
+
+    async fn run(&self, job: &Job, step: &StepJob, assignment: Assignment, log: &JobLog) -> Result<Ended, String> {
+        let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
+        let component = component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
+        let outputs = |key: &str| assignment.outputs.get(key);
+        let params = substitute(&step.params, &outputs)?;
+        if !step.references.is_empty() {
+            self.check_known(component, step, &params).await?;
+        }
+        let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
+            .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
+        let env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, std::env::vars());
+        for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
+            log.redact(value);
+        }
+        let programs = match (step.command, step.grants.process.is_empty()) {
+            (true, _) => Some(Programs::CommandLine),
+            (false, true) => None,
+            (false, false) => Some(Programs::Listed(step.grants.process.clone())),
+        };
+        let invocation = Invocation {
+            component,
+            grants: Arc::new(step.grants.clone()),
+            programs,
+            scope: JobScope {
+                name: Arc::new(JobName {
+                    run: self.facts.run.clone(),
+                    job: job.name.clone(),
+                    attempt: assignment.attempt,
+                    step_key: job.step_key.clone().unwrap_or_default(),
+                    label: job.label.clone(),
+                }),
+                workspace: Arc::new(workspace),
+                log: log.clone(),
+                recorder: assignment.recorder,
+                cancelled: assignment.cancelled.child_token(),
+                decisions: Arc::default(),
+            },
+            env: Arc::new(env),
+            params: params.to_string(),
+            timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+            grace: self.grace,
+            killed: assignment.killed,
+        };
+        host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())
+    }
+}
+
+impl LocalAgent {
+    /// The checks that had to wait until the outputs of other jobs were known.
+    async fn check_known(&self, component: &LoadedComponent, step: &StepJob, params: &Value) -> Result<(), String> {
+        let mut asked = Asked::start(&self.engine, &self.services, component).await?;
+        match asked.check(params, &[], &step.grants, step.command).await.as_slice() {
+            [] => Ok(()),
+            [first, ..] if first.help.is_empty() => Err(first.message.clone()),
+            [first, ..] => Err(format!("{}; {}", first.message, first.help)),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Executor for LocalAgent {
+    async fn execute(&self, assignment: Assignment) -> JobResult {
+        let job = self.plan.job(assignment.job);
+        let JobKind::Step(step) = &job.kind else {
+            return failed(-1, format!("`{}` is not a step that runs", job.name), String::new());
+        };
+        let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
+        let cancelled = assignment.cancelled.clone();
+        let ended = self.run(job, step, assignment, &log).await;
+        let mut result = match ended {
+            Ok(Ended::Passed(outputs)) => JobResult {
+                outcome: Outcome::Passed,
+                exit_status: 0,
+                outputs,
+                message: String::new(),
+                remedy: String::new(),
+            },
+            Ok(Ended::Failed { message, remedy, exit_status }) => failed(exit_status.into(), message, remedy),
+            Ok(Ended::Broken(reason)) => failed(-1, format!("the component broke: {reason}"), String::new()),
+            Ok(Ended::TimedOut) => failed(
+                143,
+                format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default()),
+                "Raise `timeout_in_minutes`, or find out what takes so long.".to_owned(),
+            ),
+            Err(reason) => failed(-1, reason, String::new()),
+        };
+        result.message = log.redacted(&result.message);
+        result.outputs = redacted(&log, result.outputs);
+        if result.outcome == Outcome::Failed {
+            if cancelled.is_cancelled() {
+                result.outcome = Outcome::Cancelled;
+            } else if job.fails_softly(result.exit_status) {
+                result.outcome = Outcome::SoftFailed;
+            }
+        }
+        log.finish();
+        result
+    }
+}
+
+/// Outputs are stored and shown: a secret that a component puts into them is replaced as in its log.
+fn redacted(log: &JobLog, outputs: Map<String, Value>) -> Map<String, Value> {
+    fn clear(log: &JobLog, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(log.redacted(&text)),
+            Value::Array(items) => items.into_iter().map(|item| clear(log, item)).collect(),
+            Value::Object(entries) => Value::Object(redacted(log, entries)),
+            other => other,
+        }
+    }
+    outputs.into_iter().map(|(name, value)| (log.redacted(&name), clear(log, value))).collect()
+}
+
+fn failed(exit_status: i32, message: String, remedy: String) -> JobResult {
+    JobResult { outcome: Outcome::Failed, exit_status, outputs: Map::new(), message, remedy }
+}

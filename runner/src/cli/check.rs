@@ -1,0 +1,31 @@
+//! `runner check`
+
+use super::error::{Error, ExitStatus};
+use super::prepare::{PipelineFlags, Prepared};
+use super::run::warn;
+use crate::plan::JobKind;
+use clap::Args;
+use std::io::Write;
+
+/// Check a pipeline without running it.
+///
+/// Makes every check that `runner run` makes before its first job: the file, the components, their parameters and
+/// grants. Needs neither Docker nor AWS.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pipeline: PipelineFlags,
+}
+
+impl Check {
+    pub(super) async fn run(self) -> Result<ExitStatus, Error> {
+        let Prepared { source, plan, warnings, .. } = self.pipeline.prepare().await?;
+        warn(&source, &warnings);
+        let steps = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_)));
+        let (skipped, runs): (Vec<_>, Vec<_>) = steps.partition(|job| job.skip.is_some());
+        let skipped = if skipped.is_empty() { String::new() } else { format!(", {} skipped", skipped.len()) };
+        let text = format!("{} is all right: {} jobs to run{skipped}", source.name, runs.len());
+        writeln!(anstream::stdout(), "{text}").map_err(|error| Error::environment(error.to_string()))?;
+        Ok(ExitStatus::Passed)
+    }
+}

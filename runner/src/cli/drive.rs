@@ -1,0 +1,219 @@
+//! Drives a run in this process: signals in, report out, questions at block steps where there is a terminal.
+
+use super::error::{Error, ExitStatus};
+use super::prepare::services;
+use super::project::{Project, RunFiles};
+use crate::agent::{LocalAgent, RunFacts};
+use crate::capability::docker;
+use crate::component::Components;
+use crate::event::{Event, EventKind, RunResult};
+use crate::host::{LoadedComponent, StepEngine};
+use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::plan::{Gate, JobId, JobKind, Plan};
+use crate::report::Terminal;
+use crate::run::{self, Answer, Driver, Finished, RunState, Stop};
+use indexmap::IndexMap;
+use std::collections::HashMap;
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Time a cancelled job gets for cleaning up.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A run and what it takes to drive it.
+pub(super) struct Drive {
+    pub(super) project: Project,
+    pub(super) log: Arc<SqliteLog>,
+    pub(super) record: RunRecord,
+    pub(super) plan: Arc<Plan>,
+    pub(super) files: RunFiles,
+    pub(super) engine: StepEngine,
+    pub(super) components: HashMap<String, LoadedComponent>,
+    pub(super) answers: HashMap<JobId, Answer>,
+    pub(super) slots: usize,
+    /// Whether to stay while the run is blocked.
+    pub(super) wait: bool,
+}
+
+/// Fails before the first job when something that jobs need is not there.
+pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
+    let uses_docker = plan
+        .jobs
+        .iter()
+        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if step.grants.docker.is_some()));
+    if uses_docker {
+        let services = services(std::path::PathBuf::new());
+        docker::ping(&*services.docker).await.map_err(|error| Error::environment(error.to_string()))?;
+    }
+    Ok(())
+}
+
+impl Drive {
+    /// Drives until the run is over, or blocked and nobody here can answer.
+    pub(super) async fn drive(self) -> Result<ExitStatus, Error> {
+        let Some(_lock) = self.files.lock()? else {
+            return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
+        };
+        let (appended, logs) = mpsc::channel(1024);
+        let agent = Arc::new(LocalAgent {
+            plan: self.plan.clone(),
+            engine: self.engine.clone(),
+            components: self.components.clone(),
+            services: services(self.files.artifacts.clone()),
+            facts: RunFacts {
+                run: self.record.id.clone(),
+                number: self.record.number,
+                workspace: self.project.directory.display().to_string(),
+            },
+            workspace: self.project.directory.clone(),
+            logs: self.files.logs.clone(),
+            appended: Some(appended),
+            grace: GRACE,
+        });
+        let stop = stop_on_signals()?;
+        let (progress, progressed) = watch::channel(0);
+        let log: Arc<dyn EventLog> = self.log.clone();
+        let report = Terminal::new(log.clone(), self.record.clone(), self.plan.clone(), self.files.logs.clone());
+        let report = tokio::spawn(report.follow(progressed, logs));
+        let finished = loop {
+            let events = self.log.read(&self.record.id, 0).await?;
+            let state = RunState::replay(self.plan.clone(), &events)
+                .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+            let driver = Driver {
+                run: self.record.id.clone(),
+                state,
+                log: log.clone(),
+                executor: agent.clone(),
+                slots: self.slots,
+                stop: stop.clone(),
+                progress: progress.clone(),
+                answers: self.answers.clone(),
+                wait: self.wait,
+            };
+            let finished = driver.drive().await?;
+            if finished != Finished::Blocked || !self.ask().await? {
+                break finished;
+            }
+        };
+        // The report reads the rest of the log and ends.
+        drop(progress);
+        drop(agent);
+        if report.await.is_err() {
+            tracing::warn!("the report broke; the run itself is as it says above");
+        }
+        Ok(match finished {
+            Finished::Over(RunResult::Passed) => ExitStatus::Passed,
+            Finished::Over(RunResult::Failed) => ExitStatus::Failed,
+            Finished::Over(RunResult::Cancelled) => ExitStatus::Cancelled,
+            Finished::Blocked => ExitStatus::Blocked,
+        })
+    }
+
+    /// Asks the person at the terminal; whether something was unblocked.
+    async fn ask(&self) -> Result<bool, Error> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Ok(false);
+        }
+        let events = self.log.read(&self.record.id, 0).await?;
+        let state = RunState::replay(self.plan.clone(), &events)
+            .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+        for job in state.blocked().collect::<Vec<_>>() {
+            let planned = self.plan.job(job);
+            let JobKind::Gate(gate) = &planned.kind else { continue };
+            let (label, gate) = (planned.label.clone(), gate.clone());
+            // Reading the terminal blocks; what waits there is left behind when the program is interrupted.
+            let answer = tokio::task::spawn_blocking(move || ask_person(&label, &gate));
+            let answer = tokio::select! {
+                answer = answer => answer.ok().flatten(),
+                _ = tokio::signal::ctrl_c() => None,
+            };
+            if let Some(fields) = answer {
+                let kind = EventKind::Unblocked { job, by: run::user(), fields };
+                let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
+                self.log.append(&self.record.id, &[event]).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The fields' values when the person says yes.
+fn ask_person(label: &str, gate: &Gate) -> Option<IndexMap<String, String>> {
+    let mut stderr = std::io::stderr().lock();
+    let mut lines = std::io::stdin().lock().lines();
+    let mut ask = |question: &str| -> Option<String> {
+        write!(stderr, "{question} ").ok()?;
+        stderr.flush().ok()?;
+        lines.next()?.ok()
+    };
+    let mut fields = IndexMap::new();
+    let prompt = if gate.prompt.is_empty() { String::new() } else { format!("{}\n", gate.prompt) };
+    ask(&format!("{prompt}{label} Continue? [y/N]")).filter(|answer| matches!(answer.trim(), "y" | "Y" | "yes"))?;
+    for field in &gate.fields {
+        let choices = if field.options.is_empty() { String::new() } else { format!(" ({})", field.options.join(", ")) };
+        let default = field.default.as_ref().map_or(String::new(), |default| format!(" [{default}]"));
+        loop {
+            let value = ask(&format!("{}{choices}{default}:", field.label))?;
+            let mut given = IndexMap::new();
+            if !value.is_empty() {
+                given.insert(field.key.clone(), value);
+            }
+            let only = Gate { prompt: String::new(), fields: vec![field.clone()] };
+            match run::answer(&only, &given) {
+                Ok(values) => {
+                    fields.extend(values);
+                    break;
+                }
+                Err(problems) => {
+                    ask(&format!("{}\nPress return to try again.", problems.join("\n")))?;
+                }
+            }
+        }
+    }
+    Some(fields)
+}
+
+/// Ctrl-C or SIGTERM once: jobs get their grace time. Twice: they are ended at once.
+fn stop_on_signals() -> Result<watch::Receiver<Stop>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let fault = |error: std::io::Error| Error::environment(format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let (sender, receiver) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        for (stop, message) in [
+            (Stop::Graceful, "cancelling: jobs get 10 seconds to clean up; once more ends them at once"),
+            (Stop::Now, "ending all jobs at once and removing what they made"),
+        ] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // A closed standard error does not keep a run from being cancelled.
+            drop(writeln!(std::io::stderr(), "{message}"));
+            sender.send_replace(stop);
+        }
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
+
+/// How many jobs run at once unless said otherwise: steps mostly wait for something else than the processor.
+pub(super) fn default_slots() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2)
+}
+
+/// The components of a plan made before, found again.
+pub(super) fn restore(components: &mut Components, plan: &Plan) -> Result<(), Error> {
+    for job in &plan.jobs {
+        if let JobKind::Step(step) = &job.kind
+            && let Some(pin) = &step.component
+        {
+            components.restore(&step.uses, pin).map_err(|error| Error::environment(error.to_string()))?;
+        }
+    }
+    Ok(())
+}

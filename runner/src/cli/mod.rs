@@ -1,0 +1,101 @@
+//! Arguments in, exit code out. The only room that prints errors and chooses an exit code.
+
+mod check;
+mod context;
+mod diagnostic;
+mod drive;
+mod error;
+mod plan;
+mod prepare;
+mod project;
+mod run;
+mod unblock;
+
+pub use error::{Error, ExitStatus};
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs delivery pipelines written as code. A pipeline is YAML in Buildkite's format; every step is a sandboxed
+/// WebAssembly component that reaches only what the pipeline grants it.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  runner check                 is the pipeline all right?
+  runner plan                  what would run, and what is it permitted?
+  runner run                   run it
+  runner run --branch master   run it as for another branch
+  runner unblock 12 release    let run 12 go on past the block step `release`
+
+Exit status:
+  0 passed   1 failed   2 wrong usage   3 invalid pipeline   4 a grant is missing
+  5 blocked, waiting for a person   6 cancelled   7 something on this machine is missing (Docker, disk)
+
+Runs and their logs are kept in .runner/ in the project's directory.
+RUNNER_LOG=debug shows what the runner itself does; NO_COLOR=1 turns colours off.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline
+    Run(run::Run),
+    /// Check a pipeline without running it
+    Check(check::Check),
+    /// Show what a run would do: jobs, their order, components and grants
+    Plan(plan::Plan),
+    /// Let a blocked run go on
+    Unblock(unblock::Unblock),
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output and are no error.
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Passed };
+            return if error.print().is_ok() { status.into() } else { ExitStatus::Environment.into() };
+        }
+    };
+    trace();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Error::environment(format!("cannot start: {error}"))),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(run) => run.run().await,
+            Command::Check(check) => check.run().await,
+            Command::Plan(plan) => plan.run().await,
+            Command::Unblock(unblock) => unblock.run().await,
+        }
+    });
+    // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.
+    runtime.shutdown_background();
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    let mut stderr = anstream::stderr().lock();
+    // A closed standard error leaves the exit status to tell it.
+    drop(write!(stderr, "{}", error.render()));
+    error.status.into()
+}
+
+fn trace() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    // Only fails when there is a subscriber already, which then does the same.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}

@@ -1,0 +1,133 @@
+//! The project's directory: its pipeline file, and what the runner keeps in it.
+
+use super::error::{Error, ExitStatus};
+use crate::log::SqliteLog;
+use crate::pipeline::{Diagnostic, Source};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Where a pipeline is looked for when none is named; Buildkite's agent looks in the same places.
+const PLACES: [&str; 9] = [
+    "buildkite.yml",
+    "buildkite.yaml",
+    "buildkite.json",
+    ".buildkite/pipeline.yml",
+    ".buildkite/pipeline.yaml",
+    ".buildkite/pipeline.json",
+    "buildkite/pipeline.yml",
+    "buildkite/pipeline.yaml",
+    "buildkite/pipeline.json",
+];
+
+/// Also looked for: the name a project without Buildkite would choose.
+const OWN_PLACE: &str = "pipeline.yml";
+
+/// A project's directory.
+#[derive(Debug)]
+pub(super) struct Project {
+    /// Its absolute path: the workspace of its jobs.
+    pub(super) directory: PathBuf,
+}
+
+impl Project {
+    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
+        let directory = directory
+            .canonicalize()
+            .map_err(|error| Error::usage(format!("the directory {} cannot be used: {error}", directory.display())))?;
+        Ok(Self { directory })
+    }
+
+    /// Reads the pipeline file that was named, or the one in the usual places.
+    pub(super) fn pipeline(&self, named: Option<&Path>) -> Result<Source, Error> {
+        let (name, path) = match named {
+            Some(named) => (named.display().to_string(), named.to_owned()),
+            None => self.search()?,
+        };
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Error::invalid(format!("the pipeline file {name} cannot be read: {error}"))
+                .help("name another file, or leave it out to look in the usual places (see `runner run --help`)")
+        })?;
+        Source::from_bytes(name.clone(), &bytes).map_err(|finding: Diagnostic| {
+            Error::pipeline(ExitStatus::InvalidPipeline, Source::new(name, ""), vec![finding])
+        })
+    }
+
+    fn search(&self) -> Result<(String, PathBuf), Error> {
+        let there = |place: &str| self.directory.join(place).is_file();
+        let mut found: Vec<&str> = PLACES.into_iter().filter(|place| there(place)).collect();
+        if found.is_empty() {
+            found.extend(Some(OWN_PLACE).filter(|place| there(place)));
+        }
+        match found.as_slice() {
+            [one] => Ok(((*one).to_owned(), self.directory.join(one))),
+            [] => Err(Error::invalid(format!("there is no pipeline file in {}", self.directory.display()))
+                .help(format!("name one: `runner run FILE`; or make one of {OWN_PLACE}, {}", PLACES.join(", ")))),
+            several => Err(Error::invalid(format!("there are several pipeline files: {}", several.join(", ")))
+                .help("name the one to use: `runner run FILE`")),
+        }
+    }
+
+    /// Opens the log of the project's runs, in `.runner/`, which is made when it is not there.
+    pub(super) fn log(&self) -> Result<SqliteLog, Error> {
+        let home = self.home();
+        let make = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&home)?;
+            let ignore = home.join(".gitignore");
+            if !ignore.exists() {
+                std::fs::write(ignore, "*\n")?;
+            }
+            Ok(())
+        };
+        make().map_err(|error| Error::environment(format!("cannot make {}: {error}", home.display())))?;
+        Ok(SqliteLog::open(&home.join("runs.db"))?)
+    }
+
+    /// The files of a run, made when they are not there.
+    pub(super) fn run_files(&self, run: &str) -> Result<RunFiles, Error> {
+        let directory = self.home().join("runs").join(run);
+        let files = RunFiles { logs: directory.join("logs"), artifacts: directory.join("artifacts"), directory };
+        for directory in [&files.logs, &files.artifacts] {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Error::environment(format!("cannot make {}: {error}", directory.display())))?;
+        }
+        Ok(files)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.directory.join(".runner")
+    }
+}
+
+/// Where the files of one run are.
+#[derive(Debug, Clone)]
+pub(super) struct RunFiles {
+    directory: PathBuf,
+    /// One file per attempt of a job.
+    pub(super) logs: PathBuf,
+    /// One directory per job.
+    pub(super) artifacts: PathBuf,
+}
+
+impl RunFiles {
+    /// Takes the run for this process; nothing when another process drives it. The kernel gives it back when the
+    /// process ends, however it ends.
+    pub(super) fn lock(&self) -> Result<Option<File>, Error> {
+        let path = self.directory.join("lock");
+        let fault = |error: std::io::Error| Error::environment(format!("cannot lock {}: {error}", path.display()));
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(fault)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(fault(error)),
+        }
+    }
+}
+
+/// Where compiled components are kept, for all projects of this user.
+pub(super) fn cache_directory() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("RUNNER_CACHE_DIR")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("runner")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/runner")))
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("runner-{}", rustix::process::geteuid().as_raw())))
+}

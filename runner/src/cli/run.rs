@@ -1,0 +1,107 @@
+//! `runner run`
+
+use super::diagnostic;
+use super::drive::{Drive, default_slots, preflight};
+use super::error::{Error, ExitStatus};
+use super::prepare::{PipelineFlags, Prepared};
+use crate::event::{Event, EventKind};
+use crate::log::EventLog;
+use crate::pipeline::{Diagnostic, Source};
+use crate::plan::{JobId, JobKind, Plan};
+use crate::run::{self, Answer};
+use clap::Args;
+use indexmap::IndexMap;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Run a pipeline.
+///
+/// Everything is checked first: the file, the components, their parameters and grants. Then jobs run as their
+/// dependencies allow. At a block step a person at the terminal is asked; without a terminal the run ends as blocked
+/// (exit status 5) and goes on with `runner unblock`.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pipeline: PipelineFlags,
+    /// Answer this block or input step (its key) in advance; can be repeated
+    #[arg(long, value_name = "STEP")]
+    unblock: Vec<String>,
+    /// Jobs at once [default: twice the number of processors]
+    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
+    /// Stay and wait when the run is blocked
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Run {
+    pub(super) async fn run(self) -> Result<ExitStatus, Error> {
+        let Prepared { project, source, plan, warnings, components } = self.pipeline.prepare().await?;
+        warn(&source, &warnings);
+        let answers = answers(&plan, &self.unblock)?;
+        preflight(&plan).await?;
+        let log = Arc::new(project.log()?);
+        let id = uuid::Uuid::now_v7().to_string();
+        let plan = Arc::new(plan);
+        let now = run::now();
+        let record = log.create(&id, now, &plan).await?;
+        let json = serde_json::to_vec(&*plan).map_err(|error| Error::environment(error.to_string()))?;
+        let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };
+        log.append(&id, &[Event { sequence: 1, at: now, kind }]).await?;
+        let files = project.run_files(&id)?;
+        let drive = Drive {
+            project,
+            log,
+            record,
+            plan,
+            files,
+            engine: components.engine().clone(),
+            components: components.into_loaded(),
+            answers,
+            slots: self.jobs.map_or_else(default_slots, |jobs| jobs as usize),
+            wait: self.wait,
+        };
+        drive.drive().await
+    }
+}
+
+/// Prints warnings about a pipeline.
+pub(super) fn warn(source: &Source, warnings: &[Diagnostic]) {
+    let mut stderr = anstream::stderr().lock();
+    for warning in warnings {
+        // A closed standard error is no reason not to run.
+        drop(writeln!(stderr, "{}", diagnostic::render(source, warning)));
+    }
+}
+
+/// The answers to the steps named on the command line.
+fn answers(plan: &Plan, unblock: &[String]) -> Result<HashMap<JobId, Answer>, Error> {
+    let mut answers = HashMap::new();
+    for key in unblock {
+        let found = plan.jobs().find_map(|(id, job)| match &job.kind {
+            JobKind::Gate(gate) if job.step_key.as_ref() == Some(key) || job.name == *key => Some((id, gate)),
+            _ => None,
+        });
+        let Some((id, gate)) = found else {
+            let gates: Vec<&str> = plan
+                .jobs
+                .iter()
+                .filter(|job| matches!(job.kind, JobKind::Gate(_)))
+                .map(|job| job.name.as_str())
+                .collect();
+            let help = match gates.as_slice() {
+                [] => "this pipeline has no block or input steps".to_owned(),
+                gates => format!("the block and input steps are: {}", gates.join(", ")),
+            };
+            return Err(Error::usage(format!("there is no block or input step `{key}`")).help(help));
+        };
+        let fields = run::answer(gate, &IndexMap::new()).map_err(|problems| {
+            Error::usage(format!("`{key}` cannot be answered in advance: {}", problems.join("; ")))
+                .help("leave it out, and give the fields to `runner unblock` with --field KEY=VALUE")
+        })?;
+        answers.insert(id, Answer { by: run::user(), fields });
+    }
+    Ok(answers)
+}

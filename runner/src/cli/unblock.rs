@@ -1,0 +1,124 @@
+//! `runner unblock`
+
+use super::drive::{Drive, default_slots, preflight, restore};
+use super::error::{Error, ExitStatus};
+use super::prepare::{components, services, variable};
+use super::project::Project;
+use crate::event::{Event, EventKind};
+use crate::host::StepEngine;
+use crate::log::{EventLog, LogError};
+use crate::plan::{JobId, JobKind};
+use crate::run::{self, RunState};
+use clap::Args;
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Let a blocked run go on, and drive it further unless another process does.
+#[derive(Debug, Args)]
+pub(super) struct Unblock {
+    /// Number of the run, as `runner run` printed it
+    run: String,
+    /// The block or input step, by key; not needed when the run waits at one only
+    step: Option<String>,
+    /// The value of a field; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
+    field: Vec<(String, String)>,
+    /// Who lets it go on [default: the user at the terminal]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// The project's directory
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Jobs at once [default: twice the number of processors]
+    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
+    /// Stay and wait when the run is blocked again
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Unblock {
+    pub(super) async fn run(self) -> Result<ExitStatus, Error> {
+        let project = Project::open(&self.directory)?;
+        let log = Arc::new(project.log()?);
+        let (record, plan) = log.open(&self.run).await?;
+        let plan = Arc::new(plan);
+        let by = self.by.clone().unwrap_or_else(run::user);
+        let label = loop {
+            let events = log.read(&record.id, 0).await?;
+            let state = RunState::replay(plan.clone(), &events)
+                .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+            let job = self.find(&state)?;
+            let planned = plan.job(job);
+            let JobKind::Gate(gate) = &planned.kind else {
+                return Err(Error::usage(format!("`{}` is not a block or input step", planned.name)));
+            };
+            let given = self.field.iter().cloned().collect();
+            let fields = run::answer(gate, &given)
+                .map_err(|problems| Error::usage(problems.join("; ")).help("give each field as --field KEY=VALUE"))?;
+            let kind = EventKind::Unblocked { job, by: by.clone(), fields };
+            let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
+            match log.append(&record.id, &[event]).await {
+                Ok(()) => break planned.label.clone(),
+                // Something else happened in the run meanwhile.
+                Err(LogError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let say = |text: String| {
+            writeln!(anstream::stdout(), "{text}").map_err(|error| Error::environment(error.to_string()))
+        };
+        let files = project.run_files(&record.id)?;
+        if files.lock()?.is_none() {
+            say(format!(
+                "`{label}` unblocked by {by}; run {} goes on in the process that waits for it",
+                record.number
+            ))?;
+            return Ok(ExitStatus::Passed);
+        }
+        say(format!("`{label}` unblocked by {by}; run {} goes on", record.number))?;
+        preflight(&plan).await?;
+        let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
+        let mut components = components(engine.clone(), &project, services(PathBuf::new()));
+        restore(&mut components, &plan)?;
+        let drive = Drive {
+            project,
+            log,
+            record,
+            plan,
+            files,
+            engine,
+            components: components.into_loaded(),
+            answers: HashMap::new(),
+            slots: self.jobs.map_or_else(default_slots, |jobs| jobs as usize),
+            wait: self.wait,
+        };
+        drive.drive().await
+    }
+
+    /// The blocked step that is meant.
+    fn find(&self, state: &RunState) -> Result<JobId, Error> {
+        let blocked: Vec<JobId> = state.blocked().collect();
+        let names: Vec<&str> = blocked.iter().map(|job| state.plan().job(*job).name.as_str()).collect();
+        let waiting = match names.as_slice() {
+            [] => "it waits for nobody".to_owned(),
+            names => format!("it waits at: {}", names.join(", ")),
+        };
+        match (&self.step, blocked.as_slice()) {
+            (None, [one]) => Ok(*one),
+            (Some(step), blocked) => {
+                let meant = |job: &&JobId| {
+                    let job = state.plan().job(**job);
+                    job.step_key.as_ref() == Some(step) || job.name == *step
+                };
+                let found = blocked.iter().find(meant).copied();
+                found.ok_or_else(|| Error::usage(format!("run {} is not blocked at `{step}`", self.run)).help(waiting))
+            }
+            (None, []) => Err(Error::usage(format!("run {} is not blocked", self.run)).help(waiting)),
+            (None, _) => Err(Error::usage(format!("run {} is blocked at several steps", self.run))
+                .help(format!("name one; {waiting}"))),
+        }
+    }
+}

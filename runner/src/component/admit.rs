@@ -1,0 +1,77 @@
+//! Admission: before the first job starts, every step's component, parameters and grants are checked against each
+//! other.
+
+use super::asked::Problem;
+use super::resolve::{Components, ResolveError};
+use crate::plan::{Job, JobKind, Plan};
+
+/// Something that keeps the plan from being run.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Position of the job in the plan.
+    pub job: usize,
+    /// What kind of mistake it is.
+    pub kind: RefusalKind,
+    /// JSON Pointer below the attribute that `kind` names; empty for the attribute itself.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; may be empty.
+    pub help: String,
+}
+
+/// What kind of mistake it is, and so where it stands in the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// In `uses`: there is no such component.
+    Component,
+    /// In `with`: a parameter is wrong.
+    Parameter,
+    /// In `grants`: the component needs more than it is given.
+    Grant,
+}
+
+/// The plan with every component decided on.
+pub type Admission = Result<Plan, Vec<Refusal>>;
+
+/// Decides on the component of every job that will run, and checks that it may run as the step says.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the plan.
+pub async fn admit(mut plan: Plan, components: &mut Components) -> Admission {
+    let mut refusals = Vec::new();
+    for (position, job) in plan.jobs.iter_mut().enumerate() {
+        if job.skip.is_some() {
+            continue;
+        }
+        let Job { kind: JobKind::Step(step), .. } = job else { continue };
+        match components.resolve(&step.uses).await {
+            Ok(pin) => step.component = Some(pin),
+            Err(error) => {
+                let help = match &error {
+                    ResolveError::File { .. } => "paths are relative to the directory the pipeline runs in".to_owned(),
+                    _ => String::new(),
+                };
+                let (kind, pointer) = (RefusalKind::Component, String::new());
+                refusals.push(Refusal { job: position, kind, pointer, message: error.to_string(), help });
+                continue;
+            }
+        }
+        let digest = step.component.as_ref().map_or("", |pin| &pin.digest);
+        let problems = match components.ask(&step.uses, digest).await {
+            Ok(asked) => {
+                let unknown: Vec<String> = step.references.iter().map(|one| one.pointer.clone()).collect();
+                asked.check(&step.params, &unknown, &step.grants, step.command).await
+            }
+            Err(error) => vec![Problem::component(error.to_string())],
+        };
+        refusals.extend(problems.into_iter().map(|Problem { kind, pointer, message, help }| Refusal {
+            job: position,
+            kind,
+            pointer,
+            message,
+            help,
+        }));
+    }
+    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+}

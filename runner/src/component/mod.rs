@@ -1,0 +1,15 @@
+//! Components: what `uses` refers to, where it comes from, and whether a step may use it as it wants to.
+
+mod admit;
+mod asked;
+mod built_in;
+mod compiled;
+mod reference;
+mod resolve;
+
+pub use admit::{Admission, Refusal, RefusalKind, admit};
+pub use asked::{Asked, Problem};
+pub use built_in::{BuiltIn, built_in};
+pub use compiled::CompiledCache;
+pub use reference::{Reference, ReferenceError};
+pub use resolve::{Components, ResolveError};

@@ -1,0 +1,82 @@
+//! Where events are kept: one contract, several stores.
+
+mod memory;
+mod sqlite;
+
+pub use memory::MemoryLog;
+pub use sqlite::SqliteLog;
+
+use crate::event::Event;
+use crate::plan::Plan;
+
+/// Keeps runs and their events. What `append` returned `Ok` for survives the end of the process and of the machine.
+#[async_trait::async_trait]
+pub trait EventLog: std::fmt::Debug + Send + Sync {
+    /// Creates a run with its plan; gives it the next number.
+    async fn create(&self, id: &str, at: u64, plan: &Plan) -> Result<RunRecord, LogError>;
+
+    /// Appends events with the sequences they carry: all of them or none.
+    ///
+    /// # Errors
+    /// `Conflict` when the first sequence does not follow the last one in the log.
+    async fn append(&self, run: &str, events: &[Event]) -> Result<(), LogError>;
+
+    /// Events after a sequence, in order.
+    async fn read(&self, run: &str, after: u64) -> Result<Vec<Event>, LogError>;
+
+    /// The run with its plan: by number, by identifier, or by the beginning of its identifier.
+    async fn open(&self, reference: &str) -> Result<(RunRecord, Plan), LogError>;
+
+    /// Every run, the newest first.
+    async fn runs(&self) -> Result<Vec<RunRecord>, LogError>;
+}
+
+/// A run as the log lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// Unique everywhere: a UUID.
+    pub id: String,
+    /// Counts the runs of this log, from 1.
+    pub number: u64,
+    /// When it was created: milliseconds since 1970-01-01T00:00:00Z.
+    pub created_at: u64,
+    /// The pipeline file as the user named it.
+    pub pipeline: String,
+}
+
+/// Why the log could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Somebody else has appended meanwhile.
+    #[error("another process has written to the run: its last event is {last}, not {expected}")]
+    Conflict {
+        /// The sequence that was expected to be the last.
+        expected: u64,
+        /// The one that is.
+        last: u64,
+    },
+    /// There is no such run.
+    #[error("there is no run `{0}` in this project")]
+    NoSuchRun(String),
+    /// The beginning of an identifier fits several runs.
+    #[error("`{0}` fits several runs; write more of it, or the number")]
+    Ambiguous(String),
+    /// It was written by a newer version.
+    #[error(
+        "the event log was written by a newer version of runner (schema {found}, this one knows {known}); update runner"
+    )]
+    Newer {
+        /// The log's schema.
+        found: u32,
+        /// What this version knows.
+        known: u32,
+    },
+    /// The store failed.
+    #[error("the event log at {place} failed: {reason}")]
+    Store {
+        /// Where it is.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+}

@@ -1,0 +1,356 @@
+//! `$VAR` and its relatives in one string, byte for byte as Buildkite's own library does it.
+//!
+//! | written | means |
+//! |---|---|
+//! | `$V`, `${V}` | the value, or nothing |
+//! | `${V:-text}`, `${V-text}` | the text where `V` is unset or empty, or only where it is unset |
+//! | `${V:offset}`, `${V:offset:length}` | bytes of the value; negative numbers count from its end |
+//! | `${V?message}` | an error where `V` is unset |
+//! | `$$`, `\$` | a dollar sign that expands nothing |
+//!
+//! A dollar sign before anything else stays. Names begin with a letter.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The longest result of one string, in bytes.
+pub const MAX_RESULT: usize = 16 << 20;
+/// How deep defaults may contain expansions.
+const MAX_DEPTH: usize = 64;
+
+/// The variables an interpolation sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Env {
+    variables: HashMap<String, String>,
+}
+
+impl Env {
+    /// The value of a variable. On Windows the case of names does not matter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(fold(name).as_ref()).map(String::as_str)
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.insert(fold(name).into_owned(), value.into());
+    }
+}
+
+impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Env {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(variables: T) -> Self {
+        let mut env = Self::default();
+        for (name, value) in variables {
+            env.set(name.as_ref(), value);
+        }
+        env
+    }
+}
+
+fn fold(name: &str) -> Cow<'_, str> {
+    if cfg!(windows) { Cow::Owned(name.to_uppercase()) } else { Cow::Borrowed(name) }
+}
+
+/// Why a string cannot be interpolated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InterpolateError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Where the offending expansion starts in the string, in bytes.
+    pub start: usize,
+    /// Where the offending text ends.
+    pub end: usize,
+}
+
+/// Replaces the variables in a string.
+///
+/// # Errors
+/// Something after `${` that is no expansion, `${V?…}` without `V`, or a result beyond [`MAX_RESULT`].
+pub fn interpolate<'t>(text: &'t str, env: &Env) -> Result<Cow<'t, str>, InterpolateError> {
+    if !text.contains('$') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let expression = Reader { text, at: 0 }.expression(false, 0)?;
+    let mut out = String::with_capacity(text.len());
+    expand(&expression, env, &mut out)?;
+    Ok(Cow::Owned(out))
+}
+
+/// A part of a string.
+enum Part<'t> {
+    Text(&'t str),
+    Expansion { name: &'t str, operation: Operation<'t>, start: usize, end: usize },
+}
+
+enum Operation<'t> {
+    Value,
+    /// `:-`
+    IfEmpty(Vec<Part<'t>>),
+    /// `-`
+    IfUnset(Vec<Part<'t>>),
+    /// `?`
+    Required(Vec<Part<'t>>),
+    /// `:offset` and `:offset:length`
+    Substring {
+        offset: i64,
+        length: Option<i64>,
+    },
+}
+
+fn expand(parts: &[Part<'_>], env: &Env, out: &mut String) -> Result<(), InterpolateError> {
+    for part in parts {
+        let (name, operation, start, end) = match part {
+            Part::Text(text) => {
+                append(text, out, 0, 0)?;
+                continue;
+            }
+            Part::Expansion { name, operation, start, end } => (*name, operation, *start, *end),
+        };
+        let value = env.get(name);
+        match (operation, value) {
+            (Operation::IfEmpty(default), None | Some("")) | (Operation::IfUnset(default), None) => {
+                expand(default, env, out)?;
+            }
+            (Operation::Required(message), None) => {
+                let mut reason = String::new();
+                expand(message, env, &mut reason)?;
+                let reason = if reason.is_empty() { "not set" } else { reason.as_str() };
+                let message = format!("${name}: {reason}");
+                let help = Some(format!("set the variable `{name}` or give it a default: `${{{name}:-DEFAULT}}`"));
+                return Err(InterpolateError { message, help, start, end });
+            }
+            (Operation::Substring { offset, length }, value) => {
+                substring(value.unwrap_or_default(), *offset, *length, |text| append(text, out, start, end))?;
+            }
+            (_, value) => append(value.unwrap_or_default(), out, start, end)?,
+        }
+    }
+    Ok(())
+}
+
+fn append(text: &str, out: &mut String, start: usize, end: usize) -> Result<(), InterpolateError> {
+    if out.len() + text.len() > MAX_RESULT {
+        let message = format!("the string with its variables has more than {MAX_RESULT} bytes");
+        return Err(InterpolateError { message, help: None, start, end });
+    }
+    out.push_str(text);
+    Ok(())
+}
+
+/// Hands out a range of bytes. Bytes cut from a character become replacement characters.
+fn substring<E>(
+    value: &str,
+    offset: i64,
+    length: Option<i64>,
+    mut take: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    let size = i64::try_from(value.len()).unwrap_or(i64::MAX);
+    let from = if offset < 0 { offset.saturating_add(size).max(0) } else { offset.min(size) };
+    let to = match length {
+        None => size,
+        Some(length) if length < 0 => length.saturating_add(size).max(from),
+        Some(length) => length.saturating_add(from).min(size),
+    };
+    let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0);
+    for chunk in value.as_bytes().get(range).unwrap_or_default().utf8_chunks() {
+        take(chunk.valid())?;
+        for _ in chunk.invalid() {
+            take("\u{fffd}")?;
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    /// Reads text and expansions to the end, or in a default to the first `}`.
+    fn expression(&mut self, in_braces: bool, depth: usize) -> Result<Vec<Part<'t>>, InterpolateError> {
+        let mut parts = Vec::new();
+        let mut plain = self.at;
+        while let Some(next) = self.peek() {
+            if in_braces && next == '}' {
+                break;
+            }
+            let rest = &self.text[self.at..];
+            if rest.starts_with(r"\\") {
+                self.at += 2;
+            } else if rest.starts_with(r"\$") || rest.starts_with("$$") {
+                self.flush(plain, &mut parts);
+                parts.push(Part::Text("$"));
+                self.at += 2;
+                plain = self.at;
+            } else if next == '$' && rest[1..].starts_with(|after: char| after == '{' || after.is_alphabetic()) {
+                self.flush(plain, &mut parts);
+                parts.push(self.expansion(depth)?);
+                plain = self.at;
+            } else {
+                self.at += next.len_utf8();
+            }
+        }
+        self.flush(plain, &mut parts);
+        Ok(parts)
+    }
+
+    fn flush(&self, plain: usize, parts: &mut Vec<Part<'t>>) {
+        if plain < self.at {
+            parts.push(Part::Text(&self.text[plain..self.at]));
+        }
+    }
+
+    fn expansion(&mut self, depth: usize) -> Result<Part<'t>, InterpolateError> {
+        let start = self.at;
+        self.at += 1;
+        let (name, operation) = if self.skip('{') {
+            if depth >= MAX_DEPTH {
+                return Err(self.error(start, format!("expansions are nested more than {MAX_DEPTH} deep"), None));
+            }
+            (self.name(start)?, self.operation(start, depth)?)
+        } else {
+            (self.name(start)?, Operation::Value)
+        };
+        Ok(Part::Expansion { name, operation, start, end: self.at })
+    }
+
+    fn name(&mut self, start: usize) -> Result<&'t str, InterpolateError> {
+        if !self.peek().is_some_and(char::is_alphabetic) {
+            let message =
+                format!("expected the name of a variable, which begins with a letter, found {}", self.found());
+            return Err(self.error(start, message, LEAVE_TO_SHELL));
+        }
+        Ok(self.scan(|next| next.is_alphabetic() || next.is_numeric() || next == '_'))
+    }
+
+    /// Reads what follows a name in braces, up to and with the closing brace.
+    fn operation(&mut self, start: usize, depth: usize) -> Result<Operation<'t>, InterpolateError> {
+        if self.skip('}') {
+            return Ok(Operation::Value);
+        }
+        let operation = if self.skip(':') {
+            if self.skip('-') { Operation::IfEmpty(self.expression(true, depth + 1)?) } else { self.substring(start)? }
+        } else if self.skip('-') {
+            Operation::IfUnset(self.expression(true, depth + 1)?)
+        } else if self.skip('?') {
+            Operation::Required(self.expression(true, depth + 1)?)
+        } else {
+            let message = format!("expected `}}`, `:-`, `-`, `:` or `?` after the name, found {}", self.found());
+            return Err(self.error(start, message, LEAVE_TO_SHELL));
+        };
+        if self.skip('}') {
+            Ok(operation)
+        } else {
+            Err(self.error(start, format!("expected `}}`, found {}", self.found()), None))
+        }
+    }
+
+    fn substring(&mut self, start: usize) -> Result<Operation<'t>, InterpolateError> {
+        let offset = self.integer(start, "offset", |next| next != ':' && next != '}')?;
+        let length = match self.peek() {
+            Some(':') => {
+                self.at += 1;
+                Some(self.integer(start, "length", |next| next != '}')?)
+            }
+            _ => None,
+        };
+        Ok(Operation::Substring { offset, length })
+    }
+
+    fn integer(&mut self, start: usize, what: &str, accept: impl Fn(char) -> bool) -> Result<i64, InterpolateError> {
+        let written = self.scan(accept);
+        written.trim().parse().map_err(|_| {
+            let message = format!("expected an integer as {what}, found `{written}`");
+            let help = match written.chars().next() {
+                Some('?') => Some("write `${VAR?message}`, which is an error only when the variable is unset"),
+                _ => LEAVE_TO_SHELL,
+            };
+            self.error(start, message, help)
+        })
+    }
+
+    fn scan(&mut self, accept: impl Fn(char) -> bool) -> &'t str {
+        let rest = &self.text[self.at..];
+        let length = rest.find(|next| !accept(next)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn skip(&mut self, expected: char) -> bool {
+        let skip = self.peek() == Some(expected);
+        if skip {
+            self.at += expected.len_utf8();
+        }
+        skip
+    }
+
+    fn found(&self) -> String {
+        self.peek().map_or("the end".to_owned(), |next| format!("`{next}`"))
+    }
+
+    fn error(&self, start: usize, message: String, help: Option<&str>) -> InterpolateError {
+        let end = self.at + self.peek().map_or(0, char::len_utf8);
+        InterpolateError { message, help: help.map(ToOwned::to_owned), start, end }
+    }
+}
+
+const LEAVE_TO_SHELL: Option<&str> = Some("to leave the expansion to the shell of the job, write `$$` instead of `$`");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env() -> Env {
+        [("A", "1"), ("EMPTY", ""), ("WORD", "buildkite"), ("WIDE", "héllo")].into_iter().collect()
+    }
+
+    #[test]
+    fn expansions() {
+        let cases = [
+            ("plain", "plain"),
+            ("$A-${A}", "1-1"),
+            ("$A_", ""),
+            ("${MISSING:-${EMPTY:-$A}}", "1"),
+            ("${EMPTY-x}", ""),
+            ("${WORD:0:5}", "build"),
+            ("${WORD: -4}", "kite"),
+            ("${WORD:5:-1}", "kit"),
+            ("${WORD:99}", ""),
+            ("${WIDE:0:2}", "h\u{fffd}"),
+            ("$$A \\$A \\\\$A", "$A $A \\\\1"),
+            ("$(cmd $A) $1 $? $", "$(cmd 1) $1 $? $"),
+            ("${MISSING:-a}b}", "ab}"),
+            ("$_A", "$_A"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(interpolate(text, &env()).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_expansion() {
+        let error = interpolate("x ${A%y} z", &env()).unwrap_err();
+        assert_eq!((error.start, error.end), (2, 6));
+        let error = interpolate("${MISSING?need $A}", &env()).unwrap_err();
+        assert_eq!(error.message, "$MISSING: need 1");
+        for text in ["${", "${}", "${A", "${A:-x", "${A:?}", "${A:+x}", "${1}", "${A:x}", "${A:0:1:2}"] {
+            assert!(interpolate(text, &env()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let deep = "${A:-".repeat(10_000);
+        assert!(interpolate(&deep, &env()).unwrap_err().message.contains("nested"));
+        let mut env = env();
+        env.set("BIG", "x".repeat(MAX_RESULT));
+        assert!(interpolate("${BIG}$BIG", &env).unwrap_err().message.contains("bytes"));
+    }
+}

@@ -1,0 +1,700 @@
+//! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
+
+use super::grant::Grants;
+use super::job::{
+    ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule, StepJob,
+};
+use super::{BuildContext, OutputReference, references};
+use crate::pipeline::attribute::{
+    CommandAttributes, ExitStatus, Field, FieldKind, InputAttributes, Pattern, Retry, Shared, SoftFail,
+};
+use crate::pipeline::condition::{self, Condition, Scope};
+use crate::pipeline::{CommandStep, Diagnostic, Node, NodeKind, Pipeline, Span, Spanned, Step, StepKind, branches};
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// Decides everything that can be decided before a run: which jobs there are, in which order, and which are skipped.
+/// Components are not looked at yet.
+///
+/// # Errors
+/// Everything that keeps the pipeline from being run, each with its place. Warnings come with the plan.
+pub fn build(
+    pipeline: &Pipeline,
+    name: &str,
+    context: &BuildContext,
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut builder = Builder::new(pipeline, context);
+    let defaults = pipeline.attributes()?;
+    builder.priority = defaults.priority.unwrap_or_default();
+    builder.image = defaults.image;
+    let mut level = Level::default();
+    builder.steps(&pipeline.steps, &mut level, &Inherited::default());
+    builder.connect();
+    if builder.errors.is_empty() {
+        let env = builder.pipeline_env;
+        let plan = Plan { pipeline: name.to_owned(), context: context.clone(), env, jobs: builder.jobs };
+        Ok((plan, builder.warnings))
+    } else {
+        Err(builder.errors)
+    }
+}
+
+struct Builder<'a> {
+    context: &'a BuildContext,
+    /// The build context as conditions see it.
+    facts: condition::Context,
+    pipeline_env: IndexMap<String, String>,
+    priority: i64,
+    image: Option<Spanned<String>>,
+    jobs: Vec<Job>,
+    /// Per job, what it depends on by key; resolved when all keys are known.
+    by_key: Vec<Vec<KeyDependency>>,
+    /// Keys of steps and groups to their jobs.
+    keys: HashMap<String, Vec<JobId>>,
+    names: HashMap<String, u32>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+struct KeyDependency {
+    step: Spanned<String>,
+    allow_failure: bool,
+    /// It comes from a use of the step's outputs.
+    output: bool,
+}
+
+/// What the steps of one list (the pipeline's, or a group's) know of those before them.
+#[derive(Default, Clone)]
+struct Level {
+    /// The barrier everything after it depends on.
+    barrier: Option<JobId>,
+    /// Jobs since that barrier.
+    since: Vec<JobId>,
+    /// Jobs before barriers that let failures pass: a plain barrier stops at those failures all the same.
+    tolerated: Vec<JobId>,
+}
+
+/// What a group hands to its steps.
+#[derive(Default, Clone)]
+struct Inherited {
+    group: Option<String>,
+    skip: Option<String>,
+    depends_on: Option<Vec<(Spanned<String>, bool)>>,
+    allow_dependency_failure: bool,
+}
+
+impl<'a> Builder<'a> {
+    fn new(pipeline: &Pipeline, context: &'a BuildContext) -> Self {
+        let env = pipeline.env.iter().flatten().map(|(name, value)| (name.clone(), value.value.to_string()));
+        let pipeline_env: IndexMap<String, String> = env.collect();
+        Self {
+            context,
+            facts: context.facts(&pipeline_env),
+            pipeline_env,
+            priority: 0,
+            image: None,
+            jobs: Vec::new(),
+            by_key: Vec::new(),
+            keys: HashMap::new(),
+            names: HashMap::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn keep<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        result.map_err(|mut errors| self.errors.append(&mut errors)).ok()
+    }
+
+    fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
+        for step in steps {
+            match &step.kind {
+                StepKind::Command(command) => self.command(command, step.span, level, inherited),
+                StepKind::Wait(wait) => {
+                    if let Some(attributes) = self.keep(wait.wait_attributes()) {
+                        self.wait(&attributes.shared, attributes.continue_on_failure, step.span, level, inherited);
+                    }
+                }
+                StepKind::Input(input) => {
+                    if let Some(attributes) = self.keep(input.input_attributes()) {
+                        self.gate(&attributes, step.span, level, inherited);
+                    }
+                }
+                StepKind::Group(group) => {
+                    let Some(attributes) = self.keep(group.attributes()) else { continue };
+                    let first = self.jobs.len();
+                    let shared = &attributes.shared;
+                    let depends_on = shared.depends_on.as_ref().map(|all| {
+                        all.value.iter().map(|one| (one.step.clone(), one.allow_failure)).collect::<Vec<_>>()
+                    });
+                    let handed_on = Inherited {
+                        group: group.key.as_ref().map(|key| key.value.clone()),
+                        skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
+                        depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
+                        allow_dependency_failure: shared.allow_dependency_failure,
+                    };
+                    let mut inner = Level { barrier: level.barrier, ..Level::default() };
+                    self.steps(&group.steps, &mut inner, &handed_on);
+                    let members: Vec<JobId> = (first..self.jobs.len()).map(id).collect();
+                    if let Some(key) = &group.key {
+                        self.register(key, members.clone());
+                    }
+                    level.since.extend(members);
+                }
+                StepKind::Trigger(_) => self.errors.push(
+                    Diagnostic::error("trigger steps cannot be run by this version")
+                        .at(step.span)
+                        .help("run the other pipeline's file with its own `runner run`"),
+                ),
+                StepKind::Unknown(unknown) => {
+                    let mut reason = unknown.reason.clone();
+                    reason.severity = crate::pipeline::Severity::Error;
+                    self.errors.push(reason);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) {
+        let Some(attributes) = self.keep(step.attributes()) else { return };
+        let first = self.jobs.len();
+        let parallel = attributes.parallelism.as_ref().map_or(1, |count| count.value);
+        if let Some(matrix) = &step.matrix {
+            let Some(permutations) = self.keep(matrix.permutations()) else { return };
+            for (index, permutation) in permutations.iter().enumerate() {
+                let expanded = step.for_permutation(permutation).map_err(|error| vec![error]);
+                let Some(expanded) = self.keep(expanded) else { return };
+                let Some(attributes) = self.keep(expanded.attributes()) else { return };
+                let soft_fail = permutation.soft_fail.as_ref().unwrap_or(&attributes.soft_fail).clone();
+                let part = Part { index, count: permutations.len(), parallel: false };
+                self.job(&expanded, &attributes, &soft_fail, span, level, inherited, Some(part));
+            }
+        } else if attributes.parallelism.is_some() {
+            let count = usize::try_from(parallel).unwrap_or(usize::MAX);
+            if count > MAX_PARALLEL {
+                let place = attributes.parallelism.as_ref().map_or(span, |parallelism| parallelism.span);
+                let message = format!("`parallelism` is {count}, expected at most {MAX_PARALLEL}");
+                self.errors.push(Diagnostic::error(message).at(place));
+                return;
+            }
+            for index in 0..count {
+                let part = Part { index, count, parallel: true };
+                self.job(step, &attributes, &attributes.soft_fail, span, level, inherited, Some(part));
+            }
+        } else {
+            self.job(step, &attributes, &attributes.soft_fail, span, level, inherited, None);
+        }
+        let made: Vec<JobId> = (first..self.jobs.len()).map(id).collect();
+        if let Some(key) = &attributes.shared.key {
+            self.register(key, made.clone());
+        }
+        level.since.extend(made);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site per way of expansion")]
+    fn job(
+        &mut self,
+        step: &CommandStep,
+        attributes: &CommandAttributes<'_>,
+        soft_fail: &SoftFail,
+        span: Span,
+        level: &Level,
+        inherited: &Inherited,
+        part: Option<Part>,
+    ) {
+        let Some(mut work) = self.work(step, attributes, span) else { return };
+        work.soft_fail = soft_fail_rules(soft_fail);
+        work.retry = self.retry_rules(&attributes.retry);
+        work.timeout_minutes = attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value);
+        work.artifact_paths = attributes.artifact_paths.iter().map(|path| path.value.clone()).collect();
+        if let Some(Part { index, count, parallel: true }) = part {
+            work.env.insert("BUILDKITE_PARALLEL_JOB".to_owned(), index.to_string());
+            work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
+        }
+        let shared = &attributes.shared;
+        let written = shared.label.as_ref().map(|label| label.value.clone());
+        let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
+        let label = label.unwrap_or_else(|| default_label(&work));
+        let references = work.references.clone();
+        let concurrency = attributes.concurrency.as_ref();
+        let job = Job {
+            name: self.name(shared, &label, part),
+            step_key: shared.key.as_ref().map(|key| key.value.clone()),
+            label,
+            group: inherited.group.clone(),
+            kind: JobKind::Step(Box::new(work)),
+            depends_on: Vec::new(),
+            skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
+            priority: attributes.priority.unwrap_or(self.priority),
+            concurrency: concurrency
+                .map(|group| ConcurrencyGroup { name: group.group.value.clone(), limit: group.limit }),
+            span: (span.start, span.end),
+        };
+        let implicit = level.barrier.map(after).into_iter().collect();
+        self.push(job, shared, inherited, implicit);
+        let position = self.by_key.len() - 1;
+        for reference in references {
+            let with = attributes.with.map_or(span, |with| with.nearest(&reference.pointer).span);
+            let step = Spanned::new(reference.step, with);
+            self.by_key[position].push(KeyDependency { step, allow_failure: false, output: true });
+        }
+    }
+
+    /// What the job runs: a component with its parameters and grants, or the command.
+    fn work(&mut self, step: &CommandStep, attributes: &CommandAttributes<'_>, span: Span) -> Option<StepJob> {
+        let env = step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())).collect();
+        let mut work = StepJob {
+            uses: "command".to_owned(),
+            component: None,
+            command: false,
+            params: json!({}),
+            references: Vec::new(),
+            grants: Grants::default(),
+            env,
+            soft_fail: Vec::new(),
+            retry: Vec::new(),
+            timeout_minutes: None,
+            artifact_paths: Vec::new(),
+        };
+        if let Some(plugin) = step.plugins.first() {
+            self.errors.push(
+                Diagnostic::error(format!("the plugin `{}` is not mapped to a component", plugin.source.value))
+                    .at(plugin.source.span)
+                    .help("plugins are never fetched from the network; write the step with `uses:` and a component"),
+            );
+            return None;
+        }
+        if let Some(grants) = attributes.grants {
+            match Grants::from_json(&json_of(grants)) {
+                Ok(grants) => work.grants = grants,
+                Err(error) => {
+                    let place = grants.nearest(&error.pointer);
+                    self.errors.push(Diagnostic::error(format!("not a grant: {}", error.message)).at(place.span));
+                }
+            }
+        }
+        match (&attributes.uses, &step.command) {
+            (Some(uses), Some(command)) => {
+                self.errors.push(
+                    Diagnostic::error("a step has either `uses` or `command`, not both")
+                        .at(command.span)
+                        .help(format!("remove `command`, or `uses: {}`", uses.value)),
+                );
+                return None;
+            }
+            (Some(uses), None) => {
+                work.uses.clone_from(&uses.value);
+                work.params = attributes.with.map_or_else(|| json!({}), json_of);
+                match references(&work.params) {
+                    Ok(found) => work.references = found,
+                    Err((pointer, problem)) => {
+                        let place = attributes.with.map_or(span, |with| with.nearest(&pointer).span);
+                        self.errors.push(Diagnostic::error(problem).at(place));
+                    }
+                }
+            }
+            (None, command) => {
+                if let Some(image) = attributes.image.as_ref().or(self.image.as_ref()) {
+                    self.errors.push(
+                        Diagnostic::error("`image` for commands is not supported by this version")
+                            .at(image.span)
+                            .help("without it the command would run on the host; remove `image` if that is meant"),
+                    );
+                }
+                if let Some(with) = attributes.with {
+                    self.errors.push(
+                        Diagnostic::error("`with` needs a component")
+                            .at(with.span)
+                            .help("name the component in `uses`"),
+                    );
+                }
+                let Some(command) = command else {
+                    self.errors.push(Diagnostic::error("the step has no `command` to execute").at(span));
+                    return None;
+                };
+                work.command = true;
+                work.params = json!({"command": command.value});
+                self.command_references(&mut work, step, command);
+            }
+        }
+        Some(work)
+    }
+
+    /// Outputs of other jobs reach a command through its environment: within the script they would be code.
+    fn command_references(&mut self, work: &mut StepJob, step: &CommandStep, command: &Spanned<String>) {
+        if references(&work.params).is_ok_and(|found| !found.is_empty()) {
+            self.errors.push(
+                Diagnostic::error("outputs of other steps cannot stand in a command, where they would be run as code")
+                    .at(command.span)
+                    .help("set a variable in the step's `env` to it, and use that in the command as \"$$NAME\""),
+            );
+        }
+        let mut env = Map::new();
+        for (name, value) in &step.env {
+            let text = Value::String(value.value.to_string());
+            match references(&text) {
+                Ok(found) if found.is_empty() => {}
+                Ok(found) => {
+                    let pointer = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
+                    work.references
+                        .extend(found.into_iter().map(|one| OutputReference { pointer: pointer.clone(), ..one }));
+                    work.env.shift_remove(name);
+                    env.insert(name.clone(), text);
+                }
+                Err((_, problem)) => self.errors.push(Diagnostic::error(problem).at(value.value.span)),
+            }
+        }
+        if !env.is_empty() {
+            work.params["env"] = Value::Object(env);
+        }
+    }
+
+    fn wait(&mut self, shared: &Shared, tolerant: bool, span: Span, level: &mut Level, inherited: &Inherited) {
+        let mut implicit: Vec<Dependency> = level.barrier.map(after).into_iter().collect();
+        implicit.extend(level.since.iter().map(|job| Dependency { job: *job, allow_failure: tolerant }));
+        if !tolerant {
+            implicit.extend(level.tolerated.iter().copied().map(after));
+        }
+        let job = self.point(shared, "wait", JobKind::Wait, span, inherited);
+        self.push(job, shared, &Inherited::default(), implicit);
+        let since = std::mem::take(&mut level.since);
+        if tolerant {
+            level.tolerated.extend(since);
+        } else {
+            level.tolerated.clear();
+        }
+        level.barrier = Some(id(self.jobs.len() - 1));
+    }
+
+    fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
+        let shared = &attributes.shared;
+        let fields = attributes.fields.iter().map(gate_field).collect();
+        let gate = Gate { prompt: attributes.prompt.clone().unwrap_or_default(), fields };
+        let word = if attributes.barrier { "block" } else { "input" };
+        let job = self.point(shared, word, JobKind::Gate(gate), span, inherited);
+        let mut implicit: Vec<Dependency> = level.barrier.map(after).into_iter().collect();
+        if attributes.barrier {
+            implicit.extend(level.since.iter().chain(&level.tolerated).map(|job| after(*job)));
+        }
+        self.push(job, shared, inherited, implicit);
+        let gate = id(self.jobs.len() - 1);
+        if let Some(key) = &shared.key {
+            self.register(key, vec![gate]);
+        }
+        if attributes.barrier {
+            *level = Level { barrier: Some(gate), ..Level::default() };
+        } else {
+            level.since.push(gate);
+        }
+    }
+
+    fn point(&mut self, shared: &Shared, word: &str, kind: JobKind, span: Span, inherited: &Inherited) -> Job {
+        let label = shared.label.as_ref().map_or(word, |label| &label.value).to_owned();
+        Job {
+            name: self.name(shared, if shared.label.is_some() { &label } else { word }, None),
+            step_key: shared.key.as_ref().map(|key| key.value.clone()),
+            label,
+            group: inherited.group.clone(),
+            kind,
+            depends_on: Vec::new(),
+            skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
+            priority: self.priority,
+            concurrency: None,
+            span: (span.start, span.end),
+        }
+    }
+
+    /// Adds a job. Explicit dependencies take the place of the implicit ones.
+    fn push(&mut self, mut job: Job, shared: &Shared, inherited: &Inherited, implicit: Vec<Dependency>) {
+        let mut tolerant = shared.allow_dependency_failure;
+        let explicit = if let Some(written) = &shared.depends_on {
+            Some(written.value.iter().map(|one| (one.step.clone(), one.allow_failure)).collect())
+        } else {
+            tolerant |= inherited.allow_dependency_failure;
+            inherited.depends_on.clone()
+        };
+        let mut by_key = Vec::new();
+        match explicit {
+            None => {
+                job.depends_on = implicit;
+                // A failure behind a barrier is the barrier's to judge, unless this step says that it does not mind.
+                for dependency in &mut job.depends_on {
+                    dependency.allow_failure |= tolerant;
+                }
+            }
+            Some(keys) => by_key.extend(keys.into_iter().map(|(step, allow)| KeyDependency {
+                step,
+                allow_failure: allow || tolerant,
+                output: false,
+            })),
+        }
+        self.jobs.push(job);
+        self.by_key.push(by_key);
+    }
+
+    /// Turns dependencies by key into edges, and puts dependencies first in the plan.
+    fn connect(&mut self) {
+        for (position, dependencies) in std::mem::take(&mut self.by_key).into_iter().enumerate() {
+            for KeyDependency { step, allow_failure, output } in dependencies {
+                let Some(found) = self.keys.get(&step.value) else {
+                    let mut known: Vec<&str> = self.keys.keys().map(String::as_str).collect();
+                    known.sort_unstable();
+                    let error = Diagnostic::error(format!("no step has the key `{}`", step.value)).at(step.span);
+                    self.errors.push(match known.as_slice() {
+                        [] => error.help("give the step it depends on a `key`"),
+                        known => error.help(format!("the keys are: {}", known.join(", "))),
+                    });
+                    continue;
+                };
+                for job in found.clone() {
+                    if output && self.jobs[job.index()].skip.is_some() && self.jobs[position].skip.is_none() {
+                        let message =
+                            format!("the outputs of `{}` are used here, but that step is skipped", step.value);
+                        let reason = self.jobs[job.index()].skip.clone().unwrap_or_default();
+                        self.errors.push(
+                            Diagnostic::error(message)
+                                .at(step.span)
+                                .help(format!("it is skipped because {reason}; give both steps the same condition")),
+                        );
+                    }
+                    let edges = &mut self.jobs[position].depends_on;
+                    if !edges.iter().any(|edge| edge.job == job) {
+                        edges.push(Dependency { job, allow_failure });
+                    }
+                }
+            }
+        }
+        if let Some(cycle) = cycle(&self.jobs) {
+            let names: Vec<&str> = cycle.iter().map(|job| self.jobs[job.index()].name.as_str()).collect();
+            let (start, end) = self.jobs[cycle[0].index()].span;
+            self.errors.push(
+                Diagnostic::error(format!("the steps wait for each other: {}", names.join(" → ")))
+                    .at(Span::new(start, end))
+                    .help("remove one of the dependencies"),
+            );
+        }
+    }
+
+    fn register(&mut self, key: &Spanned<String>, jobs: Vec<JobId>) {
+        if key.value.is_empty() {
+            return;
+        }
+        if self.keys.insert(key.value.clone(), jobs).is_some() {
+            self.errors.push(
+                Diagnostic::error(format!("the key `{}` has already been used by another step", key.value))
+                    .at(key.span),
+            );
+        }
+    }
+
+    /// Why a step is left out, in words that complete "skipped: …".
+    fn skip_reason(&mut self, shared: &Shared) -> Option<String> {
+        if let Some(reason) = &shared.skip {
+            return Some(if reason.value.is_empty() { "`skip` is set".to_owned() } else { reason.value.clone() });
+        }
+        if let Some(branches) = &shared.branches
+            && !self.context.branch.is_empty()
+            && !branches::matches(&branches.value, &self.context.branch)
+        {
+            let patterns = branches.value.join(" ");
+            return Some(format!("the branch `{}` does not match `branches: {patterns}`", self.context.branch));
+        }
+        self.condition(shared)
+    }
+
+    fn condition(&mut self, shared: &Shared) -> Option<String> {
+        let condition = shared.condition.as_ref().filter(|condition| !condition.value.trim().is_empty())?;
+        let evaluated = Condition::parse(condition, Scope::Build).and_then(|parsed| parsed.evaluate(&self.facts));
+        match evaluated {
+            Ok(true) => None,
+            Ok(false) => Some(format!("`if: {}` does not hold", condition.trim())),
+            Err(error) => {
+                let place = condition.locate(error.start, error.end);
+                let finding = Diagnostic::error(format!("in the condition: {}", error.message)).at(place);
+                self.errors.push(Diagnostic { help: error.help, ..finding });
+                None
+            }
+        }
+    }
+
+    fn retry_rules(&mut self, retry: &Retry) -> Vec<RetryRule> {
+        let mut rules = Vec::new();
+        for rule in &retry.automatic {
+            if matches!(rule.signal, Pattern::Is(_)) || matches!(rule.signal_reason, Pattern::Is(_)) {
+                self.warnings
+                    .push(Diagnostic::warning("retry rules for signals have no effect in this version").at(rule.span));
+                continue;
+            }
+            let any = rule.exit_status.iter().any(|status| matches!(status, ExitStatus::Any));
+            rules.push(RetryRule {
+                exit_status: (!any).then(|| rule.exit_status.iter().filter_map(|status| code(*status)).collect()),
+                limit: u32::try_from(rule.limit).unwrap_or(u32::MAX),
+            });
+        }
+        rules
+    }
+
+    /// A name nobody else in the plan has, made of what the user wrote.
+    fn name(&mut self, shared: &Shared, label: &str, part: Option<Part>) -> String {
+        let text = shared.key.as_ref().filter(|key| !key.value.is_empty()).map_or(label, |key| &key.value);
+        let mut name = slug(text);
+        if let Some(part) = part {
+            name = format!("{name}-{}", part.index + 1);
+        }
+        let used = self.names.entry(name.clone()).or_default();
+        *used += 1;
+        if *used > 1 {
+            let numbered = format!("{name}-{used}");
+            self.names.insert(numbered.clone(), 1);
+            return numbered;
+        }
+        name
+    }
+}
+
+/// Jobs one step may become; Buildkite's limit for an upload.
+const MAX_PARALLEL: usize = 500;
+
+/// One of several jobs of a step.
+#[derive(Clone, Copy)]
+struct Part {
+    index: usize,
+    count: usize,
+    parallel: bool,
+}
+
+impl Part {
+    /// The label with `%n` (from 0), `%N` (from 1) and `%t`, `%T` (how many) filled in.
+    fn label(self, label: &str) -> String {
+        let label = label.replace("%n", &self.index.to_string()).replace("%N", &(self.index + 1).to_string());
+        label.replace("%t", &self.count.to_string()).replace("%T", &self.count.to_string())
+    }
+}
+
+fn id(index: usize) -> JobId {
+    JobId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn after(job: JobId) -> Dependency {
+    Dependency { job, allow_failure: false }
+}
+
+fn code(status: ExitStatus) -> Option<i32> {
+    match status {
+        ExitStatus::Any => None,
+        ExitStatus::Code(code) => i32::try_from(code).ok(),
+    }
+}
+
+fn soft_fail_rules(soft_fail: &SoftFail) -> Vec<SoftFailRule> {
+    match soft_fail {
+        SoftFail::Never => Vec::new(),
+        SoftFail::Always => vec![SoftFailRule { exit_status: None }],
+        SoftFail::On(statuses) => statuses.iter().map(|status| SoftFailRule { exit_status: code(*status) }).collect(),
+    }
+}
+
+fn gate_field(field: &Field) -> GateField {
+    let (default, format, options, multiple) = match &field.kind {
+        FieldKind::Text { default, format } => {
+            (default.clone(), format.as_ref().map(|format| format.value.clone()), Vec::new(), false)
+        }
+        FieldKind::Select { options, multiple, default } => (
+            (!default.is_empty()).then(|| default.join("\n")),
+            None,
+            options.iter().map(|option| option.value.clone()).collect(),
+            *multiple,
+        ),
+    };
+    GateField {
+        key: field.key.value.clone(),
+        label: field.label.clone(),
+        hint: field.hint.clone().unwrap_or_default(),
+        required: field.required,
+        default,
+        format,
+        options,
+        multiple,
+    }
+}
+
+/// The first line of the command, or the component.
+fn default_label(work: &StepJob) -> String {
+    let command = work.params.get("command").and_then(Value::as_str).filter(|_| work.command);
+    command.and_then(|command| command.trim().lines().next()).unwrap_or(&work.uses).to_owned()
+}
+
+/// Lower-case letters, digits, `-`, `_` and `.`, at most 32 of them; emoji names such as `:docker:` are left out.
+fn slug(text: &str) -> String {
+    let words =
+        text.split_whitespace().filter(|word| !(word.len() > 2 && word.starts_with(':') && word.ends_with(':')));
+    let mut slug = String::new();
+    for character in words.collect::<Vec<_>>().join("-").chars() {
+        match character.to_ascii_lowercase() {
+            kept @ ('a'..='z' | '0'..='9' | '_' | '.') => slug.push(kept),
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+        if slug.len() >= 32 {
+            break;
+        }
+    }
+    let slug = slug.trim_matches(['-', '.']);
+    if slug.is_empty() { "step".to_owned() } else { slug.to_owned() }
+}
+
+/// The value as JSON; dates become text, numbers that JSON has not become null.
+fn json_of(node: &Node) -> Value {
+    match &node.kind {
+        NodeKind::Null => Value::Null,
+        NodeKind::Bool(value) => Value::Bool(*value),
+        NodeKind::Int(value) => Value::from(*value),
+        NodeKind::UInt(value) => Value::from(*value),
+        NodeKind::Float(value) => Value::from(*value),
+        NodeKind::Timestamp(text) | NodeKind::String(text) => Value::String(text.clone()),
+        NodeKind::Sequence(items) => Value::Array(items.iter().map(json_of).collect()),
+        NodeKind::Mapping(mapping) => Value::Object(
+            mapping.iter().map(|(key, entry)| (key.clone(), json_of(&entry.value))).collect::<Map<_, _>>(),
+        ),
+    }
+}
+
+/// Jobs that wait for each other in a ring, if there are any.
+fn cycle(jobs: &[Job]) -> Option<Vec<JobId>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let mut marks = vec![Mark::New; jobs.len()];
+    for start in 0..jobs.len() {
+        if marks[start] != Mark::New {
+            continue;
+        }
+        // The way from `start`, each with the position of the edge to follow next.
+        let mut way = vec![(start, 0)];
+        marks[start] = Mark::Open;
+        while let Some((job, edge)) = way.last_mut() {
+            let Some(next) = jobs[*job].depends_on.get(*edge).map(|dependency| dependency.job.index()) else {
+                marks[*job] = Mark::Done;
+                way.pop();
+                continue;
+            };
+            *edge += 1;
+            match marks[next] {
+                Mark::New => {
+                    marks[next] = Mark::Open;
+                    way.push((next, 0));
+                }
+                Mark::Open => {
+                    let from = way.iter().position(|(job, _)| *job == next).unwrap_or_default();
+                    return Some(way[from..].iter().map(|(job, _)| id(*job)).chain([id(next)]).collect());
+                }
+                Mark::Done => {}
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,216 @@
+//! The plan's types. They are stored with the run, so that it can go on in another process.
+
+use super::grant::Grants;
+use super::{BuildContext, OutputReference};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Everything a run will do, in an order in which dependencies come first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The pipeline file as the user named it.
+    pub pipeline: String,
+    /// What is built: branch, commit and so on.
+    pub context: BuildContext,
+    /// The pipeline's environment.
+    pub env: IndexMap<String, String>,
+    /// The jobs; a [`JobId`] is a position in this list.
+    pub jobs: Vec<Job>,
+}
+
+/// Position of a job in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId(pub u32);
+
+impl JobId {
+    /// The position as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One unit of execution, or a point where others wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Unique in the plan; lower-case letters, digits, `-`, `_` and `.`: names its files and its traces outside.
+    pub name: String,
+    /// `key` of the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_key: Option<String>,
+    /// What people read: the label, or what the step does.
+    pub label: String,
+    /// `key` of the group it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What it does.
+    pub kind: JobKind,
+    /// What has to be over before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+    /// Why it will not run (`if`, `branches`, `skip`); jobs that depend on it go on as if it had passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i64,
+    /// The group of jobs of which only some run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyGroup>,
+    /// Where the step stands in the pipeline file: byte offsets.
+    pub span: (usize, usize),
+}
+
+/// Jobs of which only some run at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcurrencyGroup {
+    /// Its name.
+    pub name: String,
+    /// How many run at once.
+    pub limit: u64,
+}
+
+/// A job that has to be over first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Which one.
+    pub job: JobId,
+    /// Whether its failure is no reason not to run.
+    #[serde(default)]
+    pub allow_failure: bool,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Runs a component.
+    Step(Box<StepJob>),
+    /// Passes when everything before it is over.
+    Wait,
+    /// Waits for a person.
+    Gate(Gate),
+}
+
+/// A run of a component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepJob {
+    /// The reference as written, or `command` for a command step.
+    pub uses: String,
+    /// Which component that is; set when it has been resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentPin>,
+    /// Whether it is a `command` step, whose command line is its permission to start programs.
+    #[serde(default)]
+    pub command: bool,
+    /// The parameters: a JSON object. May hold `{{ steps.KEY.outputs.NAME }}`.
+    pub params: Value,
+    /// What of the parameters comes from other jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<OutputReference>,
+    /// What the step is granted.
+    pub grants: Grants,
+    /// The step's own environment, over the pipeline's.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, String>,
+    /// Which failures leave the run unharmed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soft_fail: Vec<SoftFailRule>,
+    /// Which failures are tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry: Vec<RetryRule>,
+    /// Minutes after which it is ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_minutes: Option<u64>,
+    /// Files kept after the command: globs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifact_paths: Vec<String>,
+}
+
+/// A component decided on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentPin {
+    /// Its own name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// `sha256:` and 64 hex digits of its bytes.
+    pub digest: String,
+}
+
+/// A failure that leaves the run unharmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoftFailRule {
+    /// This exit status, or any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<i32>,
+}
+
+/// A failure that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryRule {
+    /// These exit statuses, or any from 1 to 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<Vec<i32>>,
+    /// How many times.
+    pub limit: u32,
+}
+
+/// A block or input step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// What to ask; empty when there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// What has to be filled in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<GateField>,
+}
+
+/// One thing a person fills in; its value becomes meta-data under its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateField {
+    /// The meta-data key.
+    pub key: String,
+    /// What people read.
+    pub label: String,
+    /// More about it; empty when there is nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+    /// Whether it must be filled in.
+    pub required: bool,
+    /// The value when nothing is filled in; several are separated by line breaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// A regular expression the whole value must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The values to choose from; empty for free text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Whether several may be chosen.
+    #[serde(default)]
+    pub multiple: bool,
+}
+
+impl Plan {
+    /// The job at a position.
+    ///
+    /// # Panics
+    /// When the position is another plan's.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> &Job {
+        &self.jobs[id.index()]
+    }
+
+    /// Every job with its position.
+    pub fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
+        (0..).map(JobId).zip(&self.jobs)
+    }
+
+    /// The jobs of a step, by its key.
+    pub fn jobs_of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (JobId, &'a Job)> {
+        self.jobs().filter(move |(_, job)| job.step_key.as_deref() == Some(key))
+    }
+}

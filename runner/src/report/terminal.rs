@@ -1,0 +1,350 @@
+//! A run as lines on standard output: for people at a terminal, and for CI logs.
+
+use super::text;
+use crate::agent::LocalAgent;
+use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
+use crate::log::{EventLog, RunRecord};
+use crate::plan::{JobId, JobKind, Plan};
+use crate::run::{JobState, RunState};
+use anstyle::{AnsiColor, Style};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Follows one run.
+pub struct Terminal {
+    log: Arc<dyn EventLog>,
+    record: RunRecord,
+    plan: Arc<Plan>,
+    state: RunState,
+    logs: PathBuf,
+    /// Running jobs: when they started, and how much of their log has been shown.
+    running: BTreeMap<JobId, Shown>,
+    /// Width of the names before log lines.
+    width: usize,
+    started_at: u64,
+}
+
+struct Shown {
+    at: u64,
+    path: PathBuf,
+    offset: u64,
+    /// A line that has not ended.
+    rest: Vec<u8>,
+}
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// Bytes of a log that are read at once.
+const READ: u64 = 1 << 20;
+
+/// Bytes of a line that has no end, after which it is shown all the same.
+const MAX_LINE: usize = 64 << 10;
+
+impl Terminal {
+    /// A reader of this run that has read nothing yet.
+    pub fn new(log: Arc<dyn EventLog>, record: RunRecord, plan: Arc<Plan>, logs: PathBuf) -> Self {
+        let names = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_))).map(|job| job.name.len());
+        Self {
+            log,
+            state: RunState::new(plan.clone()),
+            width: names.max().unwrap_or_default().min(24),
+            record,
+            plan,
+            logs,
+            running: BTreeMap::new(),
+            started_at: 0,
+        }
+    }
+
+    /// Shows events and logs as they come, until nobody tells of any more.
+    pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<PathBuf>) {
+        let mut logs_open = true;
+        let mut paths = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                count = appended.recv_many(&mut paths, 1024), if logs_open => {
+                    logs_open = count > 0;
+                    paths.sort_unstable();
+                    paths.dedup();
+                    let mut out = Vec::new();
+                    for path in paths.drain(..) {
+                        self.show_log(&path, &mut out);
+                    }
+                    Self::print(&out);
+                }
+                changed = progress.changed() => {
+                    self.catch_up().await;
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut out = Vec::new();
+        self.close(&mut out);
+        Self::print(&out);
+    }
+
+    async fn catch_up(&mut self) {
+        match self.log.read(&self.record.id, self.state.sequence()).await {
+            Ok(events) => {
+                let mut out = Vec::new();
+                for event in events {
+                    self.show(&event, &mut out);
+                }
+                Self::print(&out);
+            }
+            Err(error) => tracing::warn!(%error, "the report cannot read the run"),
+        }
+    }
+
+    fn print(out: &[u8]) {
+        if !out.is_empty() {
+            let mut stdout = anstream::stdout().lock();
+            // Nobody reads any more: the run goes on all the same, and its log has everything.
+            drop(stdout.write_all(out).and_then(|()| stdout.flush()));
+        }
+    }
+
+    fn show(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let before = self.states();
+        if let Err(error) = self.state.apply(event) {
+            tracing::warn!(%error, "the report skips an event");
+            return;
+        }
+        match &event.kind {
+            EventKind::RunCreated { .. } => self.header(event.at, out),
+            EventKind::JobStarted { job, attempt } => {
+                let planned = self.plan.job(*job);
+                let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                self.line(out, DIM, "▶", &planned.name, &format!("{}{again}", text::label(&planned.label)));
+                let path = LocalAgent::log_file(&self.logs, planned, *attempt);
+                self.running.insert(*job, Shown { at: event.at, path, offset: 0, rest: Vec::new() });
+            }
+            EventKind::JobFinished { job, result, .. } => self.job_finished(*job, event.at, result, out),
+            EventKind::Blocked { job } => {
+                let planned = self.plan.job(*job);
+                self.line(
+                    out,
+                    YELLOW,
+                    "⏸",
+                    &planned.name,
+                    &format!("{}: waits for a person", text::label(&planned.label)),
+                );
+            }
+            EventKind::Unblocked { job, by, .. } => {
+                let planned = self.plan.job(*job);
+                self.line(out, GREEN, "▶", &planned.name, &format!("unblocked by {}", text::printable(by)));
+            }
+            EventKind::CancelRequested { by } => {
+                self.line(out, YELLOW, "■", "cancelled", &format!("by {}", text::printable(by)));
+            }
+            EventKind::RunFinished { result } => self.run_finished(*result, event.at, out),
+            EventKind::GrantDecided { job, decision, .. } if !decision.allowed => {
+                let what = format!("refused: {} {} `{}`", decision.capability, decision.operation, decision.subject);
+                self.line(out, RED, "✋", job, &text::printable(&what));
+            }
+            EventKind::GrantDecided { .. } | EventKind::MetaDataSet { .. } | EventKind::ArtifactStored { .. } => {}
+        }
+        if let Some(before) = before {
+            self.settled(&before, out);
+        }
+    }
+
+    /// The states before an event, where it is cheap enough to tell what else the event settled.
+    fn states(&self) -> Option<Vec<JobState>> {
+        const MANY: usize = 500;
+        (self.plan.jobs.len() <= MANY).then(|| self.plan.jobs().map(|(id, _)| self.state.state(id)).collect())
+    }
+
+    /// Jobs that will not run, now that something else has been decided.
+    fn settled(&self, before: &[JobState], out: &mut Vec<u8>) {
+        for ((id, job), before) in self.plan.jobs().zip(before) {
+            let now = self.state.state(id);
+            if now == *before || matches!(job.kind, JobKind::Wait) {
+                continue;
+            }
+            match now {
+                JobState::Skipped => {
+                    let reason = job.skip.as_deref().unwrap_or_default();
+                    self.line(out, DIM, "↷", &job.name, &format!("skipped: {}", text::printable(reason)));
+                }
+                JobState::NotRun => self.line(out, DIM, "✗", &job.name, "not run: something before it failed"),
+                _ => {}
+            }
+        }
+    }
+
+    fn header(&mut self, at: u64, out: &mut Vec<u8>) {
+        self.started_at = at;
+        let context = &self.plan.context;
+        let commit = context.commit.get(..12).unwrap_or(&context.commit);
+        let what = [context.branch.as_str(), commit].into_iter().filter(|part| !part.is_empty());
+        let what: Vec<&str> = what.collect();
+        push(
+            out,
+            &format!(
+                "{BOLD}run {}{BOLD:#} {} {DIM}{}{DIM:#}\n",
+                self.record.number,
+                text::printable(&self.record.pipeline),
+                text::printable(&what.join(" "))
+            ),
+        );
+    }
+
+    fn job_finished(&mut self, job: JobId, at: u64, result: &JobResult, out: &mut Vec<u8>) {
+        let name = self.plan.job(job).name.clone();
+        let mut took = String::new();
+        if let Some(shown) = self.running.get(&job) {
+            took = text::duration(at.saturating_sub(shown.at));
+            let path = shown.path.clone();
+            while !self.is_shown(job) {
+                self.show_log(&path, out);
+                Self::print(out);
+                out.clear();
+            }
+        }
+        if let Some(shown) = self.running.remove(&job)
+            && !shown.rest.is_empty()
+        {
+            self.log_line(&name, &shown.rest, out);
+        }
+        let (style, mark, word) = match result.outcome {
+            Outcome::Passed => (GREEN, "✔", "passed"),
+            Outcome::SoftFailed => (YELLOW, "✘", "failed softly"),
+            Outcome::Failed => (RED, "✘", "failed"),
+            Outcome::Cancelled => (YELLOW, "■", "cancelled"),
+        };
+        let status =
+            if result.exit_status > 0 { format!(" (exit status {})", result.exit_status) } else { String::new() };
+        self.line(out, style, mark, &name, &format!("{word} after {took}{status}"));
+        for (label, text) in [("", &result.message), ("what to do: ", &result.remedy)] {
+            for line in text.lines() {
+                self.line(out, DIM, " ", &name, &format!("{label}{}", text::printable(line)));
+            }
+        }
+        if self.state.state(job) == JobState::Ready {
+            self.line(out, YELLOW, "↻", &name, "is tried again");
+        }
+    }
+
+    fn run_finished(&self, result: RunResult, at: u64, out: &mut Vec<u8>) {
+        let (style, mark, word) = match result {
+            RunResult::Passed => (GREEN, "✔", "passed"),
+            RunResult::Failed => (RED, "✘", "failed"),
+            RunResult::Cancelled => (YELLOW, "■", "was cancelled"),
+        };
+        let took = text::duration(at.saturating_sub(self.started_at));
+        let number = self.record.number;
+        push(out, &format!("{style}{mark} run {number} {word}{style:#} after {took}: {}\n", self.counts()));
+    }
+
+    /// How many jobs ended how.
+    fn counts(&self) -> String {
+        let words = [
+            (JobState::Passed, "passed"),
+            (JobState::SoftFailed, "failed softly"),
+            (JobState::Failed, "failed"),
+            (JobState::NotRun, "not run"),
+            (JobState::Skipped, "skipped"),
+            (JobState::Cancelled, "cancelled"),
+        ];
+        let steps: Vec<JobState> = self
+            .plan
+            .jobs()
+            .filter(|(_, job)| matches!(job.kind, JobKind::Step(_)))
+            .map(|(id, _)| self.state.state(id))
+            .collect();
+        let count = |state: JobState| steps.iter().filter(|one| **one == state).count();
+        let counts: Vec<String> = words
+            .into_iter()
+            .filter(|(state, _)| count(*state) > 0)
+            .map(|(state, word)| format!("{} {word}", count(state)))
+            .collect();
+        if counts.is_empty() { "nothing to run".to_owned() } else { counts.join(", ") }
+    }
+
+    /// Where the run waits, when it has not ended.
+    fn close(&self, out: &mut Vec<u8>) {
+        if self.state.run_result().is_some() {
+            return;
+        }
+        for job in self.state.blocked() {
+            let planned = self.plan.job(job);
+            let JobKind::Gate(gate) = &planned.kind else { continue };
+            let mut fields = String::new();
+            for field in gate.fields.iter().filter(|field| field.required && field.default.is_none()) {
+                fields.push_str(&format!(" --field {}=…", field.key));
+            }
+            let number = self.record.number;
+            push(
+                out,
+                &format!(
+                    "{YELLOW}⏸ run {number} is blocked{YELLOW:#} at `{}`; to go on: {BOLD}runner unblock {number} {}{fields}{BOLD:#}\n",
+                    text::label(&planned.label),
+                    planned.name
+                ),
+            );
+        }
+    }
+
+    /// What is new in a job's log, as far as it can be shown in one go.
+    fn show_log(&mut self, path: &std::path::Path, out: &mut Vec<u8>) {
+        let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.path == path) else { return };
+        let name = self.plan.job(*job).name.clone();
+        let mut text = std::mem::take(&mut shown.rest);
+        let read = File::open(path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(shown.offset))?;
+            file.take(READ).read_to_end(&mut text)
+        });
+        match read {
+            Ok(count) => shown.offset += count as u64,
+            // A job that has said nothing has no log.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) => tracing::warn!(path = %path.display(), %error, "the report cannot read a log"),
+        }
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end = if text.len() - end > MAX_LINE { text.len() } else { end };
+        shown.rest = text.split_off(end);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            self.log_line(&name, line, out);
+        }
+    }
+
+    /// Whether all of a job's log has been shown.
+    fn is_shown(&self, job: JobId) -> bool {
+        let Some(shown) = self.running.get(&job) else { return true };
+        std::fs::metadata(&shown.path).map_or(true, |metadata| metadata.len() <= shown.offset)
+    }
+
+    fn log_line(&self, name: &str, line: &[u8], out: &mut Vec<u8>) {
+        let line = String::from_utf8_lossy(line);
+        // A carriage return in the middle overwrites what came before it: progress bars.
+        let line = line.trim_end_matches(['\n', '\r']);
+        let line = line.rsplit('\r').next().unwrap_or_default();
+        let width = self.width;
+        let line = text::printable(line);
+        match line.strip_prefix("--- ").or_else(|| line.strip_prefix("+++ ")).or_else(|| line.strip_prefix("~~~ ")) {
+            Some(title) => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {BOLD}{}{BOLD:#}\n", text::label(title))),
+            None => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {line}\u{1b}[0m\n")),
+        }
+    }
+
+    fn line(&self, out: &mut Vec<u8>, style: Style, mark: &str, name: &str, what: &str) {
+        let width = self.width;
+        push(out, &format!("{style}{mark}{style:#} {BOLD}{name:<width$}{BOLD:#} {what}\n"));
+    }
+}
+
+fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,450 @@
+//! The state of a run: the fold of its events over its plan. [`RunState::apply`] alone decides what is legal.
+
+use crate::event::{Artifact, Event, EventKind, JobResult, Outcome, RunResult};
+use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Everything that is known of a run. Equal logs give equal states.
+#[derive(Debug, Clone)]
+pub struct RunState {
+    plan: Arc<Plan>,
+    sequence: u64,
+    jobs: Vec<JobStatus>,
+    /// Per job, the jobs that depend on it and whether its failure is no reason for them not to run.
+    dependents: Vec<Vec<(JobId, bool)>>,
+    /// Jobs that may start: the highest priority first, then the order of the plan.
+    ready: BTreeSet<(Reverse<i64>, JobId)>,
+    running: usize,
+    /// Whether any job belongs to a concurrency group.
+    grouped: bool,
+    unfinished: usize,
+    failed: bool,
+    cancelled: bool,
+    result: Option<RunResult>,
+    meta_data: BTreeMap<String, String>,
+    artifacts: Vec<Artifact>,
+}
+
+#[derive(Debug, Clone)]
+struct JobStatus {
+    state: JobState,
+    attempt: u32,
+    /// Dependencies that are not over.
+    remaining: u32,
+    /// A dependency ended in a way that keeps this job from running.
+    doomed: bool,
+    /// How often each retry rule has been used.
+    retries: Vec<u32>,
+    result: Option<JobResult>,
+}
+
+/// What state a job is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Something it depends on is not over.
+    Pending,
+    /// It may start.
+    Ready,
+    /// An attempt runs.
+    Running,
+    /// It waits for a person.
+    Blocked,
+    /// It passed.
+    Passed,
+    /// It failed, which its step allows.
+    SoftFailed,
+    /// It failed.
+    Failed,
+    /// It did not run: `if`, `branches` or `skip`.
+    Skipped,
+    /// It did not run: something it depends on failed.
+    NotRun,
+    /// It was stopped, or did not start, because the run was cancelled.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more happens to it.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Pending | Self::Ready | Self::Running | Self::Blocked)
+    }
+
+    /// Whether jobs that depend on it may run.
+    fn satisfies(self) -> bool {
+        matches!(self, Self::Passed | Self::SoftFailed | Self::Skipped)
+    }
+}
+
+/// An event that cannot happen in this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Illegal(pub String);
+
+impl RunState {
+    /// The state before the first event.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let mut dependents = vec![Vec::new(); plan.jobs.len()];
+        for (id, job) in plan.jobs() {
+            for dependency in &job.depends_on {
+                dependents[dependency.job.index()].push((id, dependency.allow_failure));
+            }
+        }
+        let jobs = plan
+            .jobs
+            .iter()
+            .map(|job| JobStatus {
+                state: JobState::Pending,
+                attempt: 0,
+                remaining: u32::try_from(job.depends_on.len()).unwrap_or(u32::MAX),
+                doomed: false,
+                retries: Vec::new(),
+                result: None,
+            })
+            .collect();
+        Self {
+            unfinished: plan.jobs.len(),
+            grouped: plan.jobs.iter().any(|job| job.concurrency.is_some()),
+            plan,
+            sequence: 0,
+            jobs,
+            dependents,
+            ready: BTreeSet::new(),
+            running: 0,
+            failed: false,
+            cancelled: false,
+            result: None,
+            meta_data: BTreeMap::new(),
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// The state after these events.
+    ///
+    /// # Errors
+    /// The first event that cannot have happened.
+    pub fn replay<'a>(plan: Arc<Plan>, events: impl IntoIterator<Item = &'a Event>) -> Result<Self, Illegal> {
+        let mut state = Self::new(plan);
+        for event in events {
+            state.apply(event)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes the next event, or refuses it and stays as it is.
+    ///
+    /// # Errors
+    /// When the event cannot happen now.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        if event.sequence != self.sequence + 1 {
+            return Err(Illegal(format!("event {} cannot follow event {}", event.sequence, self.sequence)));
+        }
+        let created = self.sequence > 0;
+        if created == matches!(event.kind, EventKind::RunCreated { .. }) {
+            return Err(Illegal("a run is created by its first event and by no other".to_owned()));
+        }
+        if self.result.is_some() {
+            return Err(Illegal("the run is over".to_owned()));
+        }
+        match &event.kind {
+            EventKind::RunCreated { .. } => self.begin(),
+            EventKind::JobStarted { job, attempt } => self.start(*job, *attempt)?,
+            EventKind::JobFinished { job, attempt, result } => self.finish(*job, *attempt, result)?,
+            EventKind::Blocked { job } => self.block(*job)?,
+            EventKind::Unblocked { job, fields, .. } => {
+                self.expect(*job, JobState::Blocked)?;
+                self.meta_data.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
+                self.settle(*job, JobState::Passed);
+            }
+            EventKind::MetaDataSet { key, value } => {
+                self.meta_data.insert(key.clone(), value.clone());
+            }
+            EventKind::ArtifactStored { artifact } => self.artifacts.push(artifact.clone()),
+            EventKind::GrantDecided { .. } => {}
+            EventKind::CancelRequested { .. } => self.cancel(),
+            EventKind::RunFinished { result } => {
+                if self.outcome() != Some(*result) {
+                    return Err(Illegal(format!("the run cannot end as {result:?} now")));
+                }
+                self.result = Some(*result);
+            }
+        }
+        self.sequence = event.sequence;
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        for index in 0..self.jobs.len() {
+            if self.jobs[index].remaining == 0 && self.jobs[index].state == JobState::Pending {
+                self.release(job_id(index));
+            }
+        }
+    }
+
+    fn start(&mut self, job: JobId, attempt: u32) -> Result<(), Illegal> {
+        self.expect(job, JobState::Ready)?;
+        let status = &mut self.jobs[job.index()];
+        if attempt != status.attempt + 1 {
+            return Err(Illegal(format!("attempt {attempt} cannot follow attempt {}", status.attempt)));
+        }
+        status.attempt = attempt;
+        status.state = JobState::Running;
+        self.running += 1;
+        self.ready.remove(&self.order(job));
+        Ok(())
+    }
+
+    fn finish(&mut self, job: JobId, attempt: u32, result: &JobResult) -> Result<(), Illegal> {
+        self.expect(job, JobState::Running)?;
+        let plan = self.plan.clone();
+        let status = &mut self.jobs[job.index()];
+        if attempt != status.attempt {
+            return Err(Illegal(format!("attempt {attempt} is stale: attempt {} runs", status.attempt)));
+        }
+        status.result = Some(result.clone());
+        self.running -= 1;
+        let again = !self.cancelled
+            && result.outcome == Outcome::Failed
+            && matches!(&plan.job(job).kind, JobKind::Step(step) if retry(step, result, &mut status.retries));
+        if again {
+            status.state = JobState::Ready;
+            self.ready.insert(self.order(job));
+            return Ok(());
+        }
+        let state = match result.outcome {
+            Outcome::Passed => JobState::Passed,
+            Outcome::SoftFailed => JobState::SoftFailed,
+            Outcome::Failed => JobState::Failed,
+            Outcome::Cancelled => JobState::Cancelled,
+        };
+        self.settle(job, state);
+        Ok(())
+    }
+
+    fn block(&mut self, job: JobId) -> Result<(), Illegal> {
+        self.expect(job, JobState::Ready)?;
+        if !matches!(self.plan.job(job).kind, JobKind::Gate(_)) {
+            return Err(Illegal(format!("`{}` is not a block or input step", self.plan.job(job).name)));
+        }
+        self.jobs[job.index()].state = JobState::Blocked;
+        self.ready.remove(&self.order(job));
+        Ok(())
+    }
+
+    fn cancel(&mut self) {
+        self.cancelled = true;
+        for index in 0..self.jobs.len() {
+            let job = job_id(index);
+            if matches!(self.state(job), JobState::Pending | JobState::Ready | JobState::Blocked) {
+                self.ready.remove(&self.order(job));
+                self.jobs[index].state = JobState::Cancelled;
+                self.unfinished -= 1;
+            }
+        }
+    }
+
+    fn expect(&self, job: JobId, state: JobState) -> Result<(), Illegal> {
+        match self.jobs.get(job.index()) {
+            None => Err(Illegal(format!("the plan has no job {}", job.0))),
+            Some(status) if status.state == state => Ok(()),
+            Some(status) => Err(Illegal(format!("`{}` is {:?}, not {state:?}", self.plan.job(job).name, status.state))),
+        }
+    }
+
+    /// Everything a job depends on is over: what becomes of it.
+    fn release(&mut self, job: JobId) {
+        let planned = self.plan.job(job);
+        let state = if self.jobs[job.index()].doomed {
+            JobState::NotRun
+        } else if planned.skip.is_some() {
+            JobState::Skipped
+        } else if matches!(planned.kind, JobKind::Wait) {
+            JobState::Passed
+        } else {
+            self.jobs[job.index()].state = JobState::Ready;
+            self.ready.insert(self.order(job));
+            return;
+        };
+        self.settle(job, state);
+    }
+
+    /// A job is over: tells the jobs that depend on it, and those that depend on what that settles.
+    fn settle(&mut self, job: JobId, state: JobState) {
+        let mut settled = vec![(job, state)];
+        while let Some((job, state)) = settled.pop() {
+            self.jobs[job.index()].state = state;
+            self.unfinished -= 1;
+            self.failed |= state == JobState::Failed;
+            for position in 0..self.dependents[job.index()].len() {
+                let (dependent, allow_failure) = self.dependents[job.index()][position];
+                let status = &mut self.jobs[dependent.index()];
+                if status.state != JobState::Pending {
+                    continue;
+                }
+                status.remaining -= 1;
+                // A skipped job keeps nobody from running, and neither does a failed one that is allowed to.
+                status.doomed |= !(state.satisfies() || allow_failure && state != JobState::Cancelled);
+                if status.remaining > 0 {
+                    continue;
+                }
+                let planned = self.plan.job(dependent);
+                if status.doomed {
+                    settled.push((dependent, JobState::NotRun));
+                } else if planned.skip.is_some() {
+                    settled.push((dependent, JobState::Skipped));
+                } else if matches!(planned.kind, JobKind::Wait) {
+                    settled.push((dependent, JobState::Passed));
+                } else {
+                    status.state = JobState::Ready;
+                    self.ready.insert(self.order(dependent));
+                }
+            }
+        }
+    }
+
+    fn order(&self, job: JobId) -> (Reverse<i64>, JobId) {
+        (Reverse(self.plan.job(job).priority), job)
+    }
+
+    /// The run's result once every job is over; `None` before.
+    #[must_use]
+    pub fn outcome(&self) -> Option<RunResult> {
+        (self.sequence > 0 && self.unfinished == 0).then_some(if self.cancelled {
+            RunResult::Cancelled
+        } else if self.failed {
+            RunResult::Failed
+        } else {
+            RunResult::Passed
+        })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Sequence of the last event.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What state a job is in.
+    #[must_use]
+    pub fn state(&self, job: JobId) -> JobState {
+        self.jobs[job.index()].state
+    }
+
+    /// The attempt that runs or ran last; 0 before the first.
+    #[must_use]
+    pub fn attempt(&self, job: JobId) -> u32 {
+        self.jobs[job.index()].attempt
+    }
+
+    /// How a job's last attempt ended.
+    #[must_use]
+    pub fn result(&self, job: JobId) -> Option<&JobResult> {
+        self.jobs[job.index()].result.as_ref()
+    }
+
+    /// Jobs that may start, in the order in which they should.
+    pub fn ready(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.ready.iter().map(|(_, job)| *job)
+    }
+
+    /// Jobs of which an attempt runs.
+    pub fn running(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.in_state(JobState::Running)
+    }
+
+    /// How many attempts run.
+    #[must_use]
+    pub fn running_count(&self) -> usize {
+        self.running
+    }
+
+    /// How many jobs of each concurrency group run.
+    #[must_use]
+    pub fn running_groups(&self) -> HashMap<&str, u64> {
+        let mut groups = HashMap::new();
+        // Most plans have no groups, and looking at every job each time would make large ones slow.
+        if self.grouped {
+            for job in self.running() {
+                if let Some(group) = &self.plan.job(job).concurrency {
+                    *groups.entry(group.name.as_str()).or_default() += 1;
+                }
+            }
+        }
+        groups
+    }
+
+    /// Jobs that wait for a person.
+    pub fn blocked(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.in_state(JobState::Blocked)
+    }
+
+    fn in_state(&self, state: JobState) -> impl Iterator<Item = JobId> + '_ {
+        (0..self.jobs.len()).map(job_id).filter(move |job| self.state(*job) == state)
+    }
+
+    /// Whether the run was asked to end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// The recorded result; `None` while the run is not over.
+    #[must_use]
+    pub fn run_result(&self) -> Option<RunResult> {
+        self.result
+    }
+
+    /// The run's meta-data.
+    #[must_use]
+    pub fn meta_data(&self) -> &BTreeMap<String, String> {
+        &self.meta_data
+    }
+
+    /// The run's artifacts, in the order of storing.
+    #[must_use]
+    pub fn artifacts(&self) -> &[Artifact] {
+        &self.artifacts
+    }
+
+    /// The outputs of a step that has run, by its key.
+    #[must_use]
+    pub fn outputs(&self, step: &str) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        let (job, _) = self.plan.jobs_of(step).next()?;
+        self.result(job).map(|result| &result.outputs)
+    }
+}
+
+fn job_id(index: usize) -> JobId {
+    JobId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+/// Whether the first rule that fits the failure has a try left; counts it.
+fn retry(step: &StepJob, result: &JobResult, used: &mut Vec<u32>) -> bool {
+    used.resize(step.retry.len(), 0);
+    let fits = |statuses: &Option<Vec<i32>>| match statuses {
+        Some(statuses) => statuses.contains(&result.exit_status),
+        None => result.exit_status > 0,
+    };
+    let Some(rule) = step.retry.iter().position(|rule| fits(&rule.exit_status)) else { return false };
+    let again = used[rule] < step.retry[rule].limit;
+    used[rule] += u32::from(again);
+    again
+}
+
+impl Job {
+    /// Whether this job, having failed with this status, leaves the run unharmed.
+    #[must_use]
+    pub fn fails_softly(&self, exit_status: i32) -> bool {
+        let JobKind::Step(step) = &self.kind else { return false };
+        step.soft_fail.iter().any(|rule| rule.exit_status.is_none_or(|status| status == exit_status))
+    }
+}

@@ -1,0 +1,82 @@
+//! What every event log promises, checked for each of them.
+
+use runner::event::{Event, EventKind, RunResult};
+use runner::log::{EventLog, LogError, MemoryLog, SqliteLog};
+use runner::plan::{BuildContext, Plan};
+
+fn plan() -> Plan {
+    Plan {
+        pipeline: "pipeline.yml".to_owned(),
+        context: BuildContext::default(),
+        env: indexmap::IndexMap::new(),
+        jobs: Vec::new(),
+    }
+}
+
+fn event(sequence: u64) -> Event {
+    let kind = match sequence {
+        1 => EventKind::RunCreated { plan: "sha256:0".to_owned() },
+        2 => EventKind::MetaDataSet { key: "k".to_owned(), value: "ü\n\"".to_owned() },
+        _ => EventKind::RunFinished { result: RunResult::Passed },
+    };
+    Event { sequence, at: 1_700_000_000_000 + sequence, kind }
+}
+
+async fn keeps_its_promises(log: &dyn EventLog) {
+    let record = log.create("0190-aa", 7, &plan()).await.unwrap();
+    assert_eq!((record.number, record.created_at, record.pipeline.as_str()), (1, 7, "pipeline.yml"));
+    let second = log.create("0190-bb", 8, &plan()).await.unwrap();
+    assert_eq!(second.number, 2);
+
+    log.append(&record.id, &[event(1), event(2)]).await.unwrap();
+    log.append(&record.id, &[]).await.unwrap();
+    assert_eq!(log.read(&record.id, 0).await.unwrap(), [event(1), event(2)]);
+    assert_eq!(log.read(&record.id, 1).await.unwrap(), [event(2)]);
+    assert!(log.read(&second.id, 0).await.unwrap().is_empty(), "runs are apart");
+
+    for wrong in [event(2), event(4)] {
+        let refused = log.append(&record.id, &[wrong]).await.unwrap_err();
+        assert!(matches!(refused, LogError::Conflict { last: 2, .. }), "{refused}");
+    }
+    assert_eq!(log.read(&record.id, 0).await.unwrap().len(), 2, "a refused append leaves nothing");
+
+    let (found, stored) = log.open("1").await.unwrap();
+    assert_eq!((found, stored), (record.clone(), plan()));
+    assert_eq!(log.open("0190-aa").await.unwrap().0, record);
+    assert_eq!(log.open("0190-b").await.unwrap().0, second);
+    assert!(matches!(log.open("0190").await, Err(LogError::Ambiguous(_))));
+    for unknown in ["3", "nobody", ""] {
+        assert!(matches!(log.open(unknown).await, Err(LogError::NoSuchRun(_))), "{unknown:?}");
+    }
+    assert!(matches!(log.append("nobody", &[event(1)]).await, Err(LogError::NoSuchRun(_))));
+    assert_eq!(log.runs().await.unwrap(), [second, record]);
+}
+
+#[tokio::test]
+async fn memory() {
+    keeps_its_promises(&MemoryLog::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("runs.db");
+    keeps_its_promises(&SqliteLog::open(&path).unwrap()).await;
+    // What was promised is still there for the next process.
+    let again = SqliteLog::open(&path).unwrap();
+    assert_eq!(again.read("0190-aa", 0).await.unwrap(), [event(1), event(2)]);
+    assert_eq!(again.runs().await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_writers_one_loses_cleanly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("runs.db");
+    let (one, other) = (SqliteLog::open(&path).unwrap(), SqliteLog::open(&path).unwrap());
+    one.create("0190-aa", 7, &plan()).await.unwrap();
+    one.append("0190-aa", &[event(1)]).await.unwrap();
+    other.append("0190-aa", &[event(2)]).await.unwrap();
+    assert!(matches!(one.append("0190-aa", &[event(2)]).await, Err(LogError::Conflict { last: 2, .. })));
+    one.append("0190-aa", &[event(3)]).await.unwrap();
+    assert_eq!(other.read("0190-aa", 0).await.unwrap().len(), 3);
+}

@@ -1,0 +1,16 @@
+//! Everything that runs the program as its users do, in one binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test that panics says where")]
+#![allow(clippy::needless_raw_string_hashes, reason = "written by UPDATE_EXPECT=1")]
+
+mod bad_input;
+mod blocked;
+mod cancel;
+mod corpus;
+mod examples;
+mod hostile;
+mod log_contract;
+mod project;
+mod run;
+mod simulation;
+mod tidy;
