@@ -21,6 +21,7 @@ demo: build
 
 # Everything that can be checked, against a real engine, a real registry and a CloudFormation stand-in.
 test: lint unit
+	@command -v busybox >/dev/null || { apt-get update -qq && apt-get install -y -qq busybox-static; }
 	examples/environment/up
 	. examples/environment/env.sh && cargo test --locked
 

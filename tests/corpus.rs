@@ -94,7 +94,7 @@ fn differences(ours: &[Value], theirs: &[Value]) -> Vec<String> {
 fn normal(value: &Value) -> Value {
     match value {
         Value::Number(number) => match number.as_f64() {
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::from(float as i64),
+            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::from(format!("{float:.0}")),
             _ => value.clone(),
         },
         Value::Array(items) => items.iter().map(normal).collect(),

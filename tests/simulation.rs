@@ -106,9 +106,9 @@ impl Simulation {
         let chance = chance as usize;
         let blocked: Vec<JobId> = self.state.blocked().collect();
         if self.state.run_result().is_some() {
-        } else if chance % 97 == 0 && !self.state.is_cancelled() {
+        } else if chance.is_multiple_of(97) && !self.state.is_cancelled() {
             self.happen(EventKind::CancelRequested { by: String::new() });
-        } else if !self.running.is_empty() && (chance % 3 > 0 || blocked.is_empty()) {
+        } else if !self.running.is_empty() && (!chance.is_multiple_of(3) || blocked.is_empty()) {
             let (job, attempt) = self.running.swap_remove(chance % self.running.len());
             let outcome = match chance / 7 % 8 {
                 0 => Outcome::Failed,

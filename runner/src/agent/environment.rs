@@ -60,7 +60,7 @@ pub fn job_environment(
 
 /// Whether a variable's name says that its value is a secret; the list is that of Buildkite's agent.
 #[must_use]
-pub fn is_secret_name(name: &str) -> bool {
+pub(super) fn is_secret_name(name: &str) -> bool {
     const ENDINGS: [&str; 9] = [
         "_PASSWORD",
         "_SECRET",

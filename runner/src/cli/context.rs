@@ -1,5 +1,7 @@
 //! What is built: from the flags, else from git.
 
+use crate::pipeline::model::PlainStep;
+use crate::pipeline::{Mapping, Pipeline, Source, Step, StepKind};
 use crate::plan::BuildContext;
 use clap::Args;
 use std::path::Path;
@@ -27,9 +29,11 @@ pub(super) struct ContextFlags {
 }
 
 impl ContextFlags {
-    /// The build context of a project's directory.
-    pub(super) fn detect(&self, directory: &Path) -> BuildContext {
-        let git = Git { directory };
+    /// The build context of a project's directory. Git is only asked about what depends on it: four short processes
+    /// are most of the time of a run that does little.
+    pub(super) fn detect(&self, directory: &Path, pipeline: &Pipeline, source: &Source) -> BuildContext {
+        let asked = source.text.contains('$') || any_asks(&pipeline.steps);
+        let git = Git { directory: asked.then_some(directory) };
         let facts = git.read(&["log", "-1", "--format=%H%x00%an%x00%ae%x00%B"]).unwrap_or_default();
         let mut facts = facts.split('\0').map(str::trim);
         let mut fact = || facts.next().unwrap_or_default().to_owned();
@@ -61,14 +65,27 @@ impl ContextFlags {
     }
 }
 
+/// Whether what a step does or whether it runs can depend on what is built.
+fn any_asks(steps: &[Step]) -> bool {
+    let asks = |keys: &Mapping| ["if", "branches", "if_changed", "grants"].iter().any(|key| keys.contains_key(*key));
+    steps.iter().any(|step| match &step.kind {
+        StepKind::Command(command) => command.command.is_some() || asks(&command.rest),
+        StepKind::Wait(PlainStep::Mapping(keys)) | StepKind::Input(PlainStep::Mapping(keys)) => asks(keys),
+        StepKind::Wait(PlainStep::Word(_)) | StepKind::Input(PlainStep::Word(_)) => false,
+        StepKind::Group(group) => asks(&group.rest) || any_asks(&group.steps),
+        StepKind::Trigger(_) | StepKind::Unknown(_) => true,
+    })
+}
+
 struct Git<'a> {
-    directory: &'a Path,
+    /// `None` when nothing is to be asked.
+    directory: Option<&'a Path>,
 }
 
 impl Git<'_> {
     /// What git says; nothing outside a repository or without git.
     fn read(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("git").arg("-C").arg(self.directory).args(arguments).output();
+        let output = Command::new("git").arg("-C").arg(self.directory?).args(arguments).output();
         match output {
             Ok(output) if output.status.success() => {
                 let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -94,7 +94,7 @@ fn fail(error: &Error) -> ExitCode {
 
 fn trace() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("runner=warn"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
     // Only fails when there is a subscriber already, which then does the same.
     drop(tracing::subscriber::set_global_default(subscriber));

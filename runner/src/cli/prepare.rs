@@ -56,7 +56,7 @@ impl PipelineFlags {
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
-        let context = self.context.detect(&project.directory);
+        let context = self.context.detect(&project.directory, &document, &source);
         let mut env: Env = std::env::vars().collect();
         for (name, value) in context.variables() {
             env.set(name, value);

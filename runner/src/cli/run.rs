@@ -45,11 +45,9 @@ impl Run {
         let log = Arc::new(project.log()?);
         let id = uuid::Uuid::now_v7().to_string();
         let plan = Arc::new(plan);
-        let now = run::now();
-        let record = log.create(&id, now, &plan).await?;
         let json = serde_json::to_vec(&*plan).map_err(|error| Error::environment(error.to_string()))?;
         let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };
-        log.append(&id, &[Event { sequence: 1, at: now, kind }]).await?;
+        let record = log.create(&id, &plan, &Event { sequence: 1, at: run::now(), kind }).await?;
         let files = project.run_files(&id)?;
         let drive = Drive {
             project,

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// Let a blocked run go on, and drive it further unless another process does.
 #[derive(Debug, Args)]
 pub(super) struct Unblock {
-    /// Number of the run, as `runner run` printed it
-    run: String,
+    /// Number of the run, as `runner run` printed it [default: the newest run]
+    run: Option<String>,
     /// The block or input step, by key; not needed when the run waits at one only
     step: Option<String>,
     /// The value of a field; can be repeated
@@ -43,14 +43,21 @@ impl Unblock {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
         let project = Project::open(&self.directory)?;
         let log = Arc::new(project.log()?);
-        let (record, plan) = log.open(&self.run).await?;
+        let reference = match &self.run {
+            Some(reference) => reference.clone(),
+            None => match log.runs().await?.first() {
+                Some(newest) => newest.number.to_string(),
+                None => return Err(Error::usage("there are no runs in this project")),
+            },
+        };
+        let (record, plan) = log.open(&reference).await?;
         let plan = Arc::new(plan);
         let by = self.by.clone().unwrap_or_else(run::user);
         let label = loop {
             let events = log.read(&record.id, 0).await?;
             let state = RunState::replay(plan.clone(), &events)
                 .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
-            let job = self.find(&state)?;
+            let job = self.find(record.number, &state)?;
             let planned = plan.job(job);
             let JobKind::Gate(gate) = &planned.kind else {
                 return Err(Error::usage(format!("`{}` is not a block or input step", planned.name)));
@@ -99,7 +106,7 @@ impl Unblock {
     }
 
     /// The blocked step that is meant.
-    fn find(&self, state: &RunState) -> Result<JobId, Error> {
+    fn find(&self, run: u64, state: &RunState) -> Result<JobId, Error> {
         let blocked: Vec<JobId> = state.blocked().collect();
         let names: Vec<&str> = blocked.iter().map(|job| state.plan().job(*job).name.as_str()).collect();
         let waiting = match names.as_slice() {
@@ -114,11 +121,12 @@ impl Unblock {
                     job.step_key.as_ref() == Some(step) || job.name == *step
                 };
                 let found = blocked.iter().find(meant).copied();
-                found.ok_or_else(|| Error::usage(format!("run {} is not blocked at `{step}`", self.run)).help(waiting))
+                found.ok_or_else(|| Error::usage(format!("run {run} is not blocked at `{step}`")).help(waiting))
             }
-            (None, []) => Err(Error::usage(format!("run {} is not blocked", self.run)).help(waiting)),
-            (None, _) => Err(Error::usage(format!("run {} is blocked at several steps", self.run))
-                .help(format!("name one; {waiting}"))),
+            (None, []) => Err(Error::usage(format!("run {run} is not blocked")).help(waiting)),
+            (None, _) => {
+                Err(Error::usage(format!("run {run} is blocked at several steps")).help(format!("name one; {waiting}")))
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ impl std::str::FromStr for Reference {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let wrong = |problem: &str| ReferenceError { text: text.to_owned(), problem: problem.to_owned() };
         if text.starts_with("./") || text.starts_with("../") || text.starts_with('/') {
-            if !text.ends_with(".wasm") {
+            if std::path::Path::new(text).extension().is_none_or(|extension| extension != "wasm") {
                 return Err(wrong("a file's name ends with .wasm"));
             }
             return Ok(Self::File(text.to_owned()));

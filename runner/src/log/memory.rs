@@ -17,11 +17,11 @@ impl MemoryLog {
 
 #[async_trait::async_trait]
 impl EventLog for MemoryLog {
-    async fn create(&self, id: &str, at: u64, plan: &Plan) -> Result<RunRecord, LogError> {
+    async fn create(&self, id: &str, plan: &Plan, first: &Event) -> Result<RunRecord, LogError> {
         let mut runs = self.lock();
         let number = runs.len() as u64 + 1;
-        let record = RunRecord { id: id.to_owned(), number, created_at: at, pipeline: plan.pipeline.clone() };
-        runs.push((record.clone(), plan.clone(), Vec::new()));
+        let record = RunRecord { id: id.to_owned(), number, created_at: first.at, pipeline: plan.pipeline.clone() };
+        runs.push((record.clone(), plan.clone(), vec![first.clone()]));
         Ok(record)
     }
 

@@ -12,8 +12,8 @@ use crate::plan::Plan;
 /// Keeps runs and their events. What `append` returned `Ok` for survives the end of the process and of the machine.
 #[async_trait::async_trait]
 pub trait EventLog: std::fmt::Debug + Send + Sync {
-    /// Creates a run with its plan; gives it the next number.
-    async fn create(&self, id: &str, at: u64, plan: &Plan) -> Result<RunRecord, LogError>;
+    /// Creates a run with its plan and its first event, all or nothing; gives it the next number.
+    async fn create(&self, id: &str, plan: &Plan, first: &Event) -> Result<RunRecord, LogError>;
 
     /// Appends events with the sequences they carry: all of them or none.
     ///

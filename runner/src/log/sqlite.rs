@@ -117,14 +117,18 @@ fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRecord> {
 
 #[async_trait::async_trait]
 impl EventLog for SqliteLog {
-    async fn create(&self, id: &str, at: u64, plan: &Plan) -> Result<RunRecord, LogError> {
+    async fn create(&self, id: &str, plan: &Plan, first: &Event) -> Result<RunRecord, LogError> {
         self.with(|connection| {
-            connection.execute(
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute(
                 "INSERT INTO runs (id, created_at, pipeline, plan) VALUES (?1, ?2, ?3, ?4)",
-                params![id, at, plan.pipeline, serde_json::to_vec(plan)?],
+                params![id, first.at, plan.pipeline, serde_json::to_vec(plan)?],
             )?;
-            let number = connection.last_insert_rowid().cast_unsigned();
-            Ok(RunRecord { id: id.to_owned(), number, created_at: at, pipeline: plan.pipeline.clone() })
+            let number = transaction.last_insert_rowid();
+            insert(&transaction, number, std::slice::from_ref(first))?;
+            transaction.commit()?;
+            let (number, created_at) = (number.cast_unsigned(), first.at);
+            Ok(RunRecord { id: id.to_owned(), number, created_at, pipeline: plan.pipeline.clone() })
         })
     }
 
@@ -140,13 +144,7 @@ impl EventLog for SqliteLog {
                 let expected = first.sequence.saturating_sub(1);
                 return Err(Fault::Log(LogError::Conflict { expected, last }));
             }
-            {
-                let mut insert = transaction
-                    .prepare_cached("INSERT INTO events (run, sequence, at, kind) VALUES (?1, ?2, ?3, ?4)")?;
-                for event in events {
-                    insert.execute(params![number, event.sequence, event.at, serde_json::to_string(&event.kind)?])?;
-                }
-            }
+            insert(&transaction, number, events)?;
             transaction.commit()?;
             Ok(())
         })
@@ -196,6 +194,15 @@ impl EventLog for SqliteLog {
             Ok(select.query_map([], record)?.collect::<Result<Vec<_>, _>>()?)
         })
     }
+}
+
+fn insert(connection: &Connection, run: i64, events: &[Event]) -> Result<(), Fault> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO events (run, sequence, at, kind) VALUES (?1, ?2, ?3, ?4)")?;
+    for event in events {
+        insert.execute(params![run, event.sequence, event.at, serde_json::to_string(&event.kind)?])?;
+    }
+    Ok(())
 }
 
 fn number_of(connection: &Connection, run: &str) -> Result<i64, Fault> {

@@ -69,8 +69,8 @@ impl Stacks {
         let last = if end.start < end.end { end.end } else { open.end };
         let place = Span::new(open.start, last.max(open.start));
         let kind = match open.collection {
-            Collection::Sequence { first } => NodeKind::Sequence(self.items.split_off(first)),
-            Collection::Mapping { first, .. } => NodeKind::Mapping(Box::new(build(self.pairs.split_off(first))?)),
+            Collection::Sequence { first } => NodeKind::Sequence(self.items.drain(first..).collect()),
+            Collection::Mapping { first, .. } => NodeKind::Mapping(Box::new(build(&mut self.pairs, first)?)),
         };
         Ok(Some((Value { node: Node::new(kind, place), place, written: Written::Canonical }, open.anchor)))
     }
@@ -130,17 +130,17 @@ impl PendingKey {
     }
 }
 
-/// The mapping of pairs. Of equal keys the last value wins, in the place of the first. Keys that are written win over
+/// Takes the pairs from `first` on for a mapping. Of equal keys the last value wins, in the place of the first. Keys that are written win over
 /// merged ones, and of merged ones the first; merged keys stand where their merge key stands.
-fn build(pairs: Vec<Pair>) -> Result<Mapping, Diagnostic> {
-    let mut mapping = Mapping::with_capacity(pairs.len());
-    let merges = pairs.iter().any(|pair| matches!(pair.key, Key::Merge));
+fn build(pairs: &mut Vec<Pair>, first: usize) -> Result<Mapping, Diagnostic> {
+    let mut mapping = Mapping::with_capacity(pairs.len() - first);
+    let merges = pairs[first..].iter().any(|pair| matches!(pair.key, Key::Merge));
     let own: HashSet<String> = if merges {
-        pairs.iter().filter_map(|pair| pair.key.text().map(ToOwned::to_owned)).collect()
+        pairs[first..].iter().filter_map(|pair| pair.key.text().map(ToOwned::to_owned)).collect()
     } else {
         HashSet::new()
     };
-    for Pair { key, key_span, value } in pairs {
+    for Pair { key, key_span, value } in pairs.drain(first..) {
         match key {
             Key::Text(key) => {
                 mapping.insert(key, Entry { key_span, value });

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag as RawTag};
+use saphyr_parser::{BufferedInput, Event, Parser, ScalarStyle, ScanError, Tag as RawTag};
 
+use super::characters::{Allowance, Characters, MAX_LOOKAHEAD};
 use super::collection::{Stacks, Value, Written};
 use super::diagnostic::{Diagnostic, Source, Span};
 use super::node::{Node, NodeKind};
@@ -47,9 +49,14 @@ pub fn all(source: &Source) -> Result<Vec<Node>, Diagnostic> {
 
 /// The documents of a text, read one after the other.
 struct Documents<'a> {
-    parser: Parser<'a, StrInput<'a>>,
+    parser: Parser<'a, BufferedInput<Characters<'a>>>,
+    allowance: Rc<Allowance>,
     text: &'a str,
+    /// What to add to a position of the parser to get one of the text, both in characters.
+    shift: isize,
     offsets: Offsets,
+    /// Where the last value ended that the parser has reported.
+    read: usize,
     nodes: usize,
     copied: usize,
 }
@@ -73,18 +80,35 @@ impl<'a> Documents<'a> {
                 .at(Span::new(start, start + 3))
                 .help("remove the line"));
         }
-        Ok(Self { parser: Parser::new_from_str(text), text, offsets: Offsets::new(text), nodes: 0, copied: 0 })
+        let (characters, allowance, shift) = Characters::new(text);
+        let parser = Parser::new_from_iter(characters);
+        Ok(Self { parser, allowance, text, shift, offsets: Offsets::new(text), read: 0, nodes: 0, copied: 0 })
     }
 
     fn next_document(&mut self) -> Result<Option<Node>, Diagnostic> {
-        loop {
-            let Some(event) = self.parser.next_event() else { return Ok(None) };
-            match event.map_err(|error| self.syntax_error(&error))?.0 {
+        while let Some((event, _)) = self.next_event()? {
+            match event {
                 Event::DocumentStart(_) => return self.document().map(Some),
                 Event::StreamEnd => return Ok(None),
                 _ => {}
             }
         }
+        Ok(None)
+    }
+
+    fn next_event(&mut self) -> Result<Option<(Event<'a>, Span)>, Diagnostic> {
+        self.allowance.renew();
+        let event = self.parser.next_event();
+        if self.allowance.exceeded() {
+            return Err(Diagnostic::error(format!("a value has more than {MAX_LOOKAHEAD} characters"))
+                .at(Span::new(self.read, self.read))
+                .help("write long lists with one item a line, each after `- `"));
+        }
+        let Some(event) = event else { return Ok(None) };
+        let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
+        let span = Span::new(self.byte(span.start.index()), self.byte(span.end.index()));
+        self.read = span.end;
+        Ok(Some((event, span)))
     }
 
     /// Reads the events of one document up to its end.
@@ -92,9 +116,7 @@ impl<'a> Documents<'a> {
         let mut anchors: HashMap<usize, Anchored> = HashMap::new();
         let mut stacks = Stacks::default();
         let mut root = None;
-        while let Some(event) = self.parser.next_event() {
-            let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
-            let span = self.bytes(span);
+        while let Some((event, span)) = self.next_event()? {
             self.nodes += usize::from(!matches!(event, Event::SequenceEnd | Event::MappingEnd));
             if self.nodes > MAX_NODES {
                 return Err(Diagnostic::error(format!("the file has more than {MAX_NODES} keys and values")).at(span));
@@ -134,9 +156,9 @@ impl<'a> Documents<'a> {
         Ok(root.unwrap_or(Node::new(NodeKind::Null, Span::default())))
     }
 
-    fn bytes(&self, span: saphyr_parser::Span) -> Span {
-        let byte = |index| self.offsets.byte(self.text, index);
-        Span::new(byte(span.start.index()), byte(span.end.index()))
+    /// The byte offset in the text of a position of the parser.
+    fn byte(&self, index: usize) -> usize {
+        self.offsets.byte(self.text, index.saturating_add_signed(self.shift))
     }
 
     fn scalar<'text>(
@@ -208,7 +230,7 @@ impl<'a> Documents<'a> {
     }
 
     fn syntax_error(&self, error: &ScanError) -> Diagnostic {
-        let start = self.offsets.byte(self.text, error.marker().index());
+        let start = self.byte(error.marker().index());
         let found = self.text[start..].chars().next();
         let end = start + found.map_or(0, char::len_utf8);
         let line = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -337,6 +359,9 @@ mod tests {
             &text[span.start..span.end]
         };
         assert_eq!(written("/é"), "ü");
+        let json = " \n{\"é\": [1, {\"a\": ü}]}";
+        let span = read(json).unwrap().nearest("/é/1/a").span;
+        assert_eq!(&json[span.start..span.end], "ü");
         assert_eq!(written("/list"), "- one\n  - 'two'");
         assert_eq!(written("/list/1"), "'two'");
         assert_eq!(written("/none"), "none");
@@ -365,10 +390,11 @@ mod tests {
         }
         let cases = [
             (laughs, "64 MiB"),
-            (format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(1000)), "64 MiB"),
+            (format!("a: &a {}\nb: [{}]", "x".repeat(1 << 19), "*a,".repeat(1000)), "64 MiB"),
             ("- ".repeat(100_000), "nested"),
-            ("{a: ".repeat(100_000), "invalid YAML"),
+            ("{a: ".repeat(100_000), "nested"),
             ("#".repeat(MAX_BYTES + 1), "bytes"),
+            (format!("- [{}]", "a,".repeat(MAX_LOOKAHEAD)), "characters"),
             ("a: \0".to_owned(), "invalid YAML"),
         ];
         for (text, expected) in cases {

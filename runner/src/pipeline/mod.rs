@@ -10,6 +10,7 @@
 
 pub mod attribute;
 pub mod branches;
+mod characters;
 mod collection;
 pub mod condition;
 mod decode;

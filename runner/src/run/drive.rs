@@ -12,7 +12,7 @@
 
 use super::recorder::{RecordError, Recorder, Request};
 use super::schedule::{Command, schedule};
-use super::state::{Illegal, JobState, RunState};
+use super::state::{Illegal, RunState};
 use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::log::{EventLog, LogError};
 use crate::plan::{JobId, JobKind};
@@ -127,84 +127,122 @@ impl Driver {
         let (done, mut finished) = mpsc::channel::<(JobId, u32, JobResult)>(BATCH);
         let cancelled = CancellationToken::new();
         let killed = CancellationToken::new();
-        let mut pending: Vec<EventKind> = Vec::new();
-        let mut waiting: Vec<(usize, oneshot::Sender<Result<(), RecordError>>)> = Vec::new();
+        let mut heard = Heard::default();
         let mut asked = Vec::new();
         let mut results = Vec::new();
         loop {
-            self.commit(&mut pending, &mut waiting).await?;
+            let starts = self.advance(&mut heard).await?;
             if self.state.is_cancelled() {
                 cancelled.cancel();
             }
             if *self.stop.borrow() == Stop::Now {
                 killed.cancel();
             }
-            let commands = schedule(&self.state, self.slots);
-            if !commands.is_empty() {
-                let mut starts = Vec::new();
-                for command in commands {
-                    match command {
-                        Command::Start { job, attempt } => {
-                            pending.push(EventKind::JobStarted { job, attempt });
-                            starts.push((job, attempt));
-                        }
-                        Command::Block { job } => self.block(job, &mut pending),
-                        Command::Finish { result } => pending.push(EventKind::RunFinished { result }),
-                    }
-                }
-                self.commit(&mut pending, &mut waiting).await?;
-                for (job, attempt) in starts {
-                    // Not so when the run was cancelled by somebody else just before.
-                    if self.state.state(job) != JobState::Running {
-                        continue;
-                    }
-                    let assignment = self.assignment(job, attempt, &recorder, &cancelled, &killed);
-                    let (executor, done) = (self.executor.clone(), done.clone());
-                    tokio::spawn(async move {
-                        // A panic in the executor must not leave the run waiting for ever.
-                        let work = tokio::spawn(async move { executor.execute(assignment).await });
-                        let result = work.await.unwrap_or_else(|error| broken(&error));
-                        // The driver is gone only when the log failed; the result is then lost with it.
-                        drop(done.send((job, attempt, result)).await);
-                    });
-                }
-                continue;
+            for (job, attempt) in starts {
+                let assignment = self.assignment(job, attempt, &recorder, &cancelled, &killed);
+                let (executor, done) = (self.executor.clone(), done.clone());
+                tokio::spawn(async move {
+                    // A panic in the executor must not leave the run waiting for ever.
+                    let work = tokio::spawn(async move { executor.execute(assignment).await });
+                    let result = work.await.unwrap_or_else(|error| broken(&error));
+                    // The driver is gone only when the log failed; the result is then lost with it.
+                    drop(done.send((job, attempt, result)).await);
+                });
             }
             if let Some(result) = self.state.run_result() {
                 return Ok(Finished::Over(result));
             }
-            if self.state.running_count() == 0 && !self.wait && self.state.blocked().next().is_some() {
+            let is_blocked = self.state.blocked().next().is_some();
+            if is_blocked && self.state.running_count() == 0 && !self.wait {
                 return Ok(Finished::Blocked);
             }
-            let someone_may_unblock = self.state.blocked().next().is_some();
             tokio::select! {
-                count = finished.recv_many(&mut results, BATCH), if self.state.running_count() > 0 => {
-                    debug_assert!(count > 0, "the driver holds a sender itself");
+                _ = finished.recv_many(&mut results, BATCH) => {
                     for (job, attempt, result) in results.drain(..) {
-                        pending.push(EventKind::JobFinished { job, attempt, result });
+                        heard.facts.push(EventKind::JobFinished { job, attempt, result });
                     }
                 }
                 _ = requests.recv_many(&mut asked, BATCH) => {
                     for request in asked.drain(..) {
-                        self.answer(request, &mut pending, &mut waiting);
+                        self.answer(request, &mut heard);
                     }
                 }
                 changed = self.stop.changed() => {
                     let asked_to_stop = changed.is_ok() && *self.stop.borrow_and_update() != Stop::No;
                     if asked_to_stop && !self.state.is_cancelled() {
-                        pending.push(EventKind::CancelRequested { by: user() });
+                        heard.facts.push(EventKind::CancelRequested { by: user() });
                     }
                 }
-                () = tokio::time::sleep(POLL), if someone_may_unblock => self.catch_up().await?,
+                () = tokio::time::sleep(POLL), if is_blocked => self.catch_up().await?,
             }
         }
     }
 
-    /// A block or input step is reached: it waits for a person, unless it was answered in advance.
-    fn block(&self, job: JobId, pending: &mut Vec<EventKind>) {
-        pending.push(EventKind::Blocked { job });
-        if let Some(Answer { by, fields }) = self.answers.get(&job).cloned() {
-            pending.push(EventKind::Unblocked { job, by, fields });
+    /// Makes what was heard and everything that follows from it durable, in one batch; then answers those who wait.
+    /// Returns the attempts that are to begin.
+    ///
+    /// The state runs ahead of the log for the length of this call, in which nothing is done.
+    async fn advance(&mut self, heard: &mut Heard) -> Result<Vec<(JobId, u32)>, DriveError> {
+        let Heard { facts, waiting } = std::mem::take(heard);
+        let (batch, starts, kept) = loop {
+            let committed = self.state.sequence();
+            let mut batch = Batch { at: now(), events: Vec::new() };
+            let mut keep = |fact: &EventKind| match batch.push(&mut self.state, fact.clone()) {
+                Ok(()) => true,
+                Err(reason) => {
+                    tracing::warn!(%reason, ?fact, "not recorded");
+                    false
+                }
+            };
+            let kept: Vec<bool> = facts.iter().map(&mut keep).collect();
+            let mut starts = Vec::new();
+            self.decide(&mut batch, &mut starts)?;
+            if batch.events.is_empty() {
+                break (batch, starts, kept);
+            }
+            match self.log.append(&self.run, &batch.events).await {
+                Ok(()) => break (batch, starts, kept),
+                // Somebody unblocked or cancelled meanwhile: ours come after theirs, where they still make sense.
+                Err(LogError::Conflict { .. }) => {
+                    tracing::debug!(committed, "another process has written to the run");
+                    let events = self.log.read(&self.run, 0).await?;
+                    self.state = RunState::replay(self.state.plan().clone(), &events)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        for (position, answer) in waiting {
+            let result = if kept[position] { Ok(()) } else { Err(RecordError::RunIsOver) };
+            drop(answer.send(result));
+        }
+        if !batch.events.is_empty() {
+            self.progress.send_replace(self.state.sequence());
+        }
+        Ok(starts)
+    }
+
+    /// Adds what the schedule says until it says nothing more.
+    fn decide(&mut self, batch: &mut Batch, starts: &mut Vec<(JobId, u32)>) -> Result<(), Illegal> {
+        loop {
+            let commands = schedule(&self.state, self.slots);
+            if commands.is_empty() {
+                return Ok(());
+            }
+            for command in commands {
+                match command {
+                    Command::Start { job, attempt } => {
+                        batch.push(&mut self.state, EventKind::JobStarted { job, attempt })?;
+                        starts.push((job, attempt));
+                    }
+                    Command::Block { job } => {
+                        batch.push(&mut self.state, EventKind::Blocked { job })?;
+                        if let Some(Answer { by, fields }) = self.answers.get(&job).cloned() {
+                            batch.push(&mut self.state, EventKind::Unblocked { job, by, fields })?;
+                        }
+                    }
+                    Command::Finish { result } => batch.push(&mut self.state, EventKind::RunFinished { result })?,
+                }
+            }
         }
     }
 
@@ -234,63 +272,17 @@ impl Driver {
         }
     }
 
-    fn answer(
-        &self,
-        request: Request,
-        pending: &mut Vec<EventKind>,
-        waiting: &mut Vec<(usize, oneshot::Sender<Result<(), RecordError>>)>,
-    ) {
+    fn answer(&self, request: Request, heard: &mut Heard) {
         // Whoever asked and is gone was cancelled meanwhile, and needs no answer.
         match request {
             Request::Record(event, answer) => {
-                pending.push(event);
-                waiting.push((pending.len() - 1, answer));
+                heard.waiting.push((heard.facts.len(), answer));
+                heard.facts.push(event);
             }
             Request::MetaData(key, answer) => drop(answer.send(self.state.meta_data().get(&key).cloned())),
             Request::MetaDataKeys(answer) => drop(answer.send(self.state.meta_data().keys().cloned().collect())),
             Request::Artifacts(answer) => drop(answer.send(self.state.artifacts().to_vec())),
         }
-    }
-
-    /// Makes the pending events durable, applies them, and answers those who wait for them.
-    async fn commit(
-        &mut self,
-        pending: &mut Vec<EventKind>,
-        waiting: &mut Vec<(usize, oneshot::Sender<Result<(), RecordError>>)>,
-    ) -> Result<(), DriveError> {
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let mut kinds: Vec<(usize, EventKind)> = std::mem::take(pending).into_iter().enumerate().collect();
-        loop {
-            let first = self.state.sequence() + 1;
-            let events = numbered(first, &kinds);
-            match self.log.append(&self.run, &events).await {
-                Ok(()) => {
-                    for event in &events {
-                        self.state.apply(event)?;
-                    }
-                    break;
-                }
-                // Somebody unblocked or cancelled meanwhile: ours come after theirs, where they still make sense.
-                Err(LogError::Conflict { .. }) => {
-                    self.catch_up().await?;
-                    let mut trial = self.state.clone();
-                    kinds.retain(|(_, kind)| {
-                        let event = Event { sequence: trial.sequence() + 1, at: 0, kind: kind.clone() };
-                        trial.apply(&event).is_ok()
-                    });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        for (position, answer) in waiting.drain(..) {
-            let recorded = kinds.iter().any(|(kept, _)| *kept == position);
-            let result = if recorded { Ok(()) } else { Err(RecordError::RunIsOver) };
-            drop(answer.send(result));
-        }
-        self.progress.send_replace(self.state.sequence());
-        Ok(())
     }
 
     /// Applies what other processes have appended.
@@ -303,9 +295,27 @@ impl Driver {
     }
 }
 
-fn numbered(first: u64, kinds: &[(usize, EventKind)]) -> Vec<Event> {
-    let at = now();
-    (first..).zip(kinds).map(|(sequence, (_, kind))| Event { sequence, at, kind: kind.clone() }).collect()
+/// Facts that are not in the log yet, and who waits for which of them to be.
+#[derive(Default)]
+struct Heard {
+    facts: Vec<EventKind>,
+    waiting: Vec<(usize, oneshot::Sender<Result<(), RecordError>>)>,
+}
+
+/// Events to be appended together.
+struct Batch {
+    at: u64,
+    events: Vec<Event>,
+}
+
+impl Batch {
+    /// Applies an event and takes it into the batch, or refuses it.
+    fn push(&mut self, state: &mut RunState, kind: EventKind) -> Result<(), Illegal> {
+        let event = Event { sequence: state.sequence() + 1, at: self.at, kind };
+        state.apply(&event)?;
+        self.events.push(event);
+        Ok(())
+    }
 }
 
 fn broken(error: &tokio::task::JoinError) -> JobResult {

@@ -232,17 +232,16 @@ impl Deployment<'_> {
             self.params.stack,
             clean(&change_set.status_reason)
         );
-        if let Some(cause) = self.cause_in_change_set(planned) {
+        if let Some(cause) = self.cause_in_change_set(planned, "") {
             message.push_str(&format!(": {cause}"));
         }
         Failure::new(message).remedy("Correct the template or its parameters; nothing was changed.")
     }
 
-    fn cause_in_change_set(&self, planned: &Planned) -> Option<String> {
+    fn cause_in_change_set(&self, planned: &Planned, stack_id: &str) -> Option<String> {
         match planned.set.events() {
-            Ok(events) => {
-                report::root_cause(&events, "").map(|event| report::cause(event, &self.params.template, self.template))
-            }
+            Ok(events) => report::root_cause(&events, stack_id)
+                .map(|event| report::cause(event, &self.params.template, self.template)),
             Err(error) => {
                 let text = Failure::from(error).message;
                 log::warning(&format!("cannot read the events of the change set: {}", clean(&text)));
@@ -348,11 +347,15 @@ impl Deployment<'_> {
         let told = cause.map(|event| report::cause(event, &self.params.template, self.template));
         let cause = match cause {
             Some(event) if !report::is_elsewhere(event) => told,
-            _ => self.cause_in_change_set(planned).or(told),
+            _ => self.cause_in_change_set(planned, &state.id).or(told),
         };
-        let reason = cause.unwrap_or_else(|| clean(&state.status_reason));
+        let of_stack = events.iter().find(|event| report::is_failure(event)).map(|event| &event.status_reason);
+        let reason = match cause {
+            Some(cause) => format!(" at {cause}"),
+            None => format!(": {}", clean(of_stack.unwrap_or(&state.status_reason))),
+        };
         let what = if planned.creates { "creation" } else { "update" };
-        Failure::new(format!("the {what} of stack `{stack}` failed at {reason}; it is in {}", clean(&state.status)))
+        Failure::new(format!("the {what} of stack `{stack}` failed{reason}; it is in {}", clean(&state.status)))
             .remedy(state::remedy(stack, &state.status))
     }
 

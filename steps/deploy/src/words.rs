@@ -23,21 +23,24 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     (distance <= (word.len() / 3).max(1)).then_some(candidate)
 }
 
-/// Letters to insert, delete or replace (Levenshtein), small and capital ones alike.
+/// Letters to insert, delete, replace or exchange with their neighbour, small and capital ones alike.
 fn distance(one: &str, other: &str) -> usize {
     let one: Vec<char> = one.to_lowercase().chars().collect();
     let other: Vec<char> = other.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
     for (i, a) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let above = &rows[i];
+        let mut row = vec![i + 1];
         for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+            let mut least = (above[j] + usize::from(a != b)).min(row[j] + 1).min(above[j + 1] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[other.len()]
+    rows[one.len()][other.len()]
 }
 
 #[cfg(test)]
@@ -51,12 +54,13 @@ mod tests {
 
     #[test]
     fn near_words_are_found_and_far_ones_are_not() {
-        let candidates = ["ImageDigest", "Environment", "DomainName"];
+        let candidates = ["ImageDigest", "Environment", "DomainName", "Name"];
         for (word, meant) in [
             ("ImageDigset", Some("ImageDigest")),
             ("imagedigest", Some("ImageDigest")),
             ("Enviroment", Some("Environment")),
             ("Colour", None),
+            ("Nmae", Some("Name")),
             ("", None),
         ] {
             assert_eq!(closest(word, candidates), meant, "{word}");

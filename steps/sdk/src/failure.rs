@@ -35,12 +35,7 @@ impl Failure {
     }
 
     pub(crate) fn into_guest(self) -> types::Failure {
-        types::Failure {
-            message: self.message,
-            remedy: self.remedy,
-            exit_status: self.exit_status,
-            extras: Vec::new(),
-        }
+        types::Failure { message: self.message, remedy: self.remedy, exit_status: self.exit_status, extras: Vec::new() }
     }
 }
 

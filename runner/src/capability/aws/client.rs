@@ -2,8 +2,8 @@
 
 use super::AwsError;
 use super::model::{
-    AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Page, ParameterInput,
-    ResourceChange, StackEvent, StackOutput, StackState,
+    AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Operations, Page,
+    ParameterInput, ResourceChange, StackEvent, StackOutput, StackState,
 };
 use crate::plan::grant::AwsGrant;
 use async_trait::async_trait;
@@ -93,11 +93,13 @@ impl AwsClients for SdkClients {
             Some(url) => url.to_owned(),
             None => format!("AWS in {}", grant.region),
         };
-        let identity = aws_sdk_sts::Client::new(&config)
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| AwsError::from_sdk("GetCallerIdentity", &endpoint, &error))?;
+        let identity =
+            aws_sdk_sts::Client::new(&config).get_caller_identity().send().await.map_err(|error| {
+                match (AwsError::from_sdk("GetCallerIdentity", &endpoint, &error), &grant.role) {
+                    (AwsError::Credentials(reason), Some(role)) => AwsError::Role { arn: role.arn.clone(), reason },
+                    (error, _) => error,
+                }
+            })?;
         let found = identity.account().unwrap_or("unknown");
         if found != grant.account {
             return Err(AwsError::WrongAccount { granted: grant.account.clone(), found: found.to_owned() });
@@ -141,9 +143,13 @@ impl CloudFormation for SdkCloudFormation {
         Ok(Page { items, next: answer.next_token })
     }
 
-    async fn change_set_events(&self, change_set: &str, page: Option<String>) -> Result<Page<StackEvent>, AwsError> {
+    async fn failures(&self, of: Operations<'_>, page: Option<String>) -> Result<Page<StackEvent>, AwsError> {
+        let request = match of {
+            Operations::ChangeSet(id) => self.client.describe_events().change_set_name(id),
+            Operations::Stack(id) => self.client.describe_events().stack_name(id),
+        };
         let failures = types::EventFilter::builder().failed_events(true).build();
-        let request = self.client.describe_events().change_set_name(change_set).filters(failures).set_next_token(page);
+        let request = request.filters(failures).set_next_token(page);
         let answer = send!(self, "DescribeEvents", request)?;
         let items = answer.operation_events.unwrap_or_default().into_iter().map(operation_event).collect();
         Ok(Page { items, next: answer.next_token })
@@ -260,6 +266,7 @@ fn stack_event(event: types::StackEvent) -> StackEvent {
         status: text(event.resource_status),
         status_reason: event.resource_status_reason.unwrap_or_default(),
         token: event.client_request_token.unwrap_or_default(),
+        operation: event.operation_id.unwrap_or_default(),
     }
 }
 
@@ -282,6 +289,7 @@ fn operation_event(event: types::OperationEvent) -> StackEvent {
         status: status.unwrap_or_else(|| text(event.event_type)),
         status_reason: reason,
         token: event.client_request_token.unwrap_or_default(),
+        operation: event.operation_id.unwrap_or_default(),
     }
 }
 

@@ -40,6 +40,14 @@ pub enum AwsError {
     /// There are no credentials, or they cannot be used.
     #[error("no usable AWS credentials: {0}")]
     Credentials(String),
+    /// The granted role cannot be assumed.
+    #[error("cannot assume the role {arn}: {reason}")]
+    Role {
+        /// As granted.
+        arn: String,
+        /// What was tried and failed.
+        reason: String,
+    },
     /// The credentials belong to another account than the granted one.
     #[error("the AWS credentials belong to account {found}, and grants.aws.account is {granted}")]
     WrongAccount {
@@ -108,6 +116,9 @@ impl AwsError {
             }
             Self::Credentials(_) => {
                 "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the runner is started"
+            }
+            Self::Role { .. } => {
+                "check its trust policy, grants.aws.role.external-id, and the credentials where the runner is started"
             }
             Self::WrongAccount { .. } => {
                 "use credentials of the granted account, or name a role of that account in grants.aws.role"

@@ -1,6 +1,6 @@
 //! The contract's CloudFormation interface. Whatever a guest passes is hostile until it has been checked here.
 
-use super::model::{Page, ResourceChange, StackEvent, StackState};
+use super::model::{Operations, Page, ResourceChange, StackEvent, StackState};
 use super::request::{self, token_of};
 use super::template::Refusal;
 use super::{AwsError, AwsView, ChangeSet, Stack, gate};
@@ -108,8 +108,9 @@ impl cloudformation::HostStack for AwsView<'_> {
         };
         // The service's text may quote a parameter's value.
         let created = created.map_err(|error| redacted(&self.ctx.scope, error.into()))?;
-        self.table.get_mut(&stack)?.id = Some(created.stack_id);
-        Ok(self.table.push(ChangeSet { stack: name, id: created.id })?)
+        self.table.get_mut(&stack)?.id = Some(created.stack_id.clone());
+        let change_set = ChangeSet { stack: name, stack_id: created.stack_id, id: created.id, executed: None };
+        Ok(self.table.push(change_set)?)
     }
 
     async fn delete(&mut self, stack: Resource<Stack>, token: String) -> Result<(), Error> {
@@ -190,31 +191,41 @@ impl cloudformation::HostChangeSet for AwsView<'_> {
             return Err(self.ctx.scope.deny("aws", CALL, &stack, missing.reason()).await);
         }
         self.ctx.authorise(CALL, &[Deploy], &stack).await?;
+        // Before the call: its answer may be lost while the request is not.
+        self.table.get_mut(&change_set)?.executed = Some(token.clone());
         Ok(self.ctx.client().await?.execute_change_set(&whole.description.id, &token).await?)
     }
 
     async fn delete(&mut self, change_set: Resource<ChangeSet>) -> Result<(), Error> {
-        let ChangeSet { stack, id } = self.table.get(&change_set)?;
+        let ChangeSet { stack, id, .. } = self.table.get(&change_set)?;
         let (stack, id) = (stack.clone(), id.clone());
         self.ctx.authorise("delete-change-set", &[Plan, Deploy], &stack).await?;
         Ok(self.ctx.client().await?.delete_change_set(&id, None).await?)
     }
 
     async fn events(&mut self, change_set: Resource<ChangeSet>) -> Result<Vec<Event>, Error> {
-        let ChangeSet { stack, id } = self.table.get(&change_set)?;
-        let (stack, id) = (stack.clone(), id.clone());
+        let ChangeSet { stack, stack_id, id, executed } = self.table.get(&change_set)?;
+        let (stack, stack_id, id, executed) = (stack.clone(), stack_id.clone(), id.clone(), executed.clone());
         self.ctx.authorise("change-set-events", &[Plan, Deploy], &stack).await?;
         let client = self.ctx.client().await?;
-        let mut newest_first = Vec::new();
+        let of = if executed.is_some() { Operations::Stack(&stack_id) } else { Operations::ChangeSet(&id) };
+        let mut newest_first: Vec<StackEvent> = Vec::new();
         let mut page = None;
         loop {
-            let Page { items, next } = client.change_set_events(&id, page).await?;
+            let Page { items, next } = client.failures(of, page).await?;
             newest_first.extend(items);
             page = next;
-            if page.is_none() || newest_first.len() >= MAX_ITEMS {
-                return Ok(oldest_first(newest_first));
+            if page.is_none() || newest_first.len() >= RECENT_EVENTS {
+                break;
             }
         }
+        if let Some(token) = executed {
+            // Of all that was ever done to the stack: what bears the token, and if nothing does, the newest operation.
+            let marked = newest_first.iter().any(|event| event.token == token);
+            let newest = newest_first.first().map(|event| event.operation.clone()).unwrap_or_default();
+            newest_first.retain(|event| if marked { event.token == token } else { event.operation == newest });
+        }
+        Ok(oldest_first(newest_first))
     }
 
     async fn drop(&mut self, change_set: Resource<ChangeSet>) -> wasmtime::Result<()> {

@@ -19,8 +19,8 @@ mod tests;
 pub use client::SdkClients;
 pub use error::AwsError;
 pub use model::{
-    AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Page, ParameterInput,
-    ResourceChange, StackEvent, StackOutput, StackState,
+    AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Operations, Page,
+    ParameterInput, ResourceChange, StackEvent, StackOutput, StackState,
 };
 
 use super::{Error, JobScope};
@@ -153,8 +153,12 @@ impl Stack {
 #[derive(Debug)]
 pub struct ChangeSet {
     stack: String,
+    /// ARN of the stack.
+    stack_id: String,
     /// ARN of the change set.
     id: String,
+    /// The token it was executed with.
+    executed: Option<String>,
 }
 
 /// [`AwsCtx`] with the guest's handles: what the generated `Host` traits are implemented for.

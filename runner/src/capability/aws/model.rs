@@ -23,8 +23,8 @@ pub trait CloudFormation: Send + Sync {
     async fn template_parameters(&self, stack: &str) -> Result<Vec<String>, AwsError>;
     /// `DescribeStackEvents`, newest first.
     async fn stack_events(&self, stack: &str, page: Option<String>) -> Result<Page<StackEvent>, AwsError>;
-    /// `DescribeEvents` of a change set, failures only, newest first.
-    async fn change_set_events(&self, change_set: &str, page: Option<String>) -> Result<Page<StackEvent>, AwsError>;
+    /// `DescribeEvents`, failures only, newest first.
+    async fn failures(&self, of: Operations<'_>, page: Option<String>) -> Result<Page<StackEvent>, AwsError>;
     /// `CreateChangeSet`.
     async fn create_change_set(&self, request: &ChangeSetRequest) -> Result<CreatedChangeSet, AwsError>;
     /// `DescribeChangeSet` without property values: with them the service may leave changes out.
@@ -39,6 +39,15 @@ pub trait CloudFormation: Send + Sync {
     async fn cancel_update(&self, stack: &str, token: &str) -> Result<(), AwsError>;
     /// `ContinueUpdateRollback`.
     async fn continue_rollback(&self, stack: &str, token: &str) -> Result<(), AwsError>;
+}
+
+/// Whose failures are asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Operations<'a> {
+    /// The making of a change set, by ARN.
+    ChangeSet(&'a str),
+    /// Everything done to a stack, by ARN.
+    Stack(&'a str),
 }
 
 /// Part of a list, and how to ask for the next part.
@@ -88,6 +97,8 @@ pub struct StackEvent {
     pub status: String,
     pub status_reason: String,
     pub token: String,
+    /// Identifier of the operation it belongs to.
+    pub operation: String,
 }
 
 /// What a change set is made of. Holds secrets, hence no `Debug`.

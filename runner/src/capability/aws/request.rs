@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn options(template: serde_json::Value) -> ChangeSetOptions {
+    fn options(template: &serde_json::Value) -> ChangeSetOptions {
         ChangeSetOptions {
             kind: ChangeSetKind::Create,
             name: "r-1".into(),
@@ -279,8 +279,8 @@ mod tests {
             })
         };
         let secret = || BTreeMap::from([("Password".to_owned(), Input::Secret("hunter2-hunter2".to_owned()))]);
-        assert_eq!(text(checked(&grant(&[]), "x", options(template(true)), secret())), "passes");
-        let refused = text(checked(&grant(&[]), "x", options(template(false)), secret()));
+        assert_eq!(text(checked(&grant(&[]), "x", options(&template(true)), secret())), "passes");
+        let refused = text(checked(&grant(&[]), "x", options(&template(false)), secret()));
         assert!(refused.contains("`Password`") && refused.contains("NoEcho: true"), "{refused}");
         assert!(!refused.contains("hunter2"));
     }
@@ -289,7 +289,7 @@ mod tests {
     fn iam_resources_need_a_granted_and_acknowledged_capability() {
         let role = json!({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}}});
         let asked = |granted: &[&str], asked: &[&str]| {
-            let mut options = options(role.clone());
+            let mut options = options(&role);
             options.capabilities = asked.iter().map(ToString::to_string).collect();
             text(checked(&grant(granted), "x", options, BTreeMap::new()))
         };
@@ -315,7 +315,7 @@ mod tests {
             ("", "x", false),
             ("a\nb", "x", false),
         ] {
-            let mut options = options(topic.clone());
+            let mut options = options(&topic);
             options.tags = vec![(key.to_owned(), value.to_owned())];
             let result = text(checked(&grant(&[]), "x", options, BTreeMap::new()));
             assert_eq!(result == "passes", passes, "{key}: {result}");

@@ -1,7 +1,8 @@
 //! Building an image from a directory of the workspace.
 
+use super::beneath::{self, Opened};
 use super::client::{ATTEMPT_LABEL, BuildSpec, IMAGE_LABEL, JOB_LABEL, Labels, RUN_LABEL};
-use super::context::{self, Fixed, Opened, Packing};
+use super::context::{self, Fixed, Packing};
 use super::dockerfile::{self, Used};
 use super::ignore_file::IgnoreFile;
 use super::{DockerCtx, Image};
@@ -34,18 +35,18 @@ impl DockerCtx {
         let args = arguments(options.args)?;
         check_target(&options.target)?;
 
-        let Opened::Directory(dir) = context::open(self.scope.workspace.dir(), &context)? else {
+        let Opened::Directory(dir) = beneath::open(self.scope.workspace.dir(), &context)? else {
             return Err(Error::Invalid(format!("`{context}` is a file; expected a directory to build")));
         };
         let Some(text) = read(&dir, &path)? else {
             return Err(Error::NotFound(format!("there is no `{path}` in the build context `{context}`")));
         };
         let rules = read(&dir, IGNORE_FILE)?;
-        let used = dockerfile::scan(&text, &args, egress)?;
-        self.check_images(&used).await?;
+        let used = dockerfile::scan(&path, &text, &args, egress)?;
+        self.check_images(&path, &used).await?;
         self.allow("build", &context).await?;
         for image in &used {
-            self.prepare(image).await?;
+            self.prepare(&path, image).await?;
         }
 
         let spec = BuildSpec {
@@ -89,10 +90,10 @@ impl DockerCtx {
         Ok(())
     }
 
-    async fn check_images(&self, used: &[Used]) -> Result<(), Error> {
+    async fn check_images(&self, dockerfile: &str, used: &[Used]) -> Result<(), Error> {
         for Used { reference, line } in used {
             if !self.permits_image(reference) {
-                let what = format!("the image of Dockerfile:{line},");
+                let what = format!("the image of {dockerfile}:{line},");
                 return Err(self.deny_image("build", reference, &what).await);
             }
         }
@@ -100,7 +101,7 @@ impl DockerCtx {
     }
 
     /// Sees to it that an image is in the store, so that the engine pulls nothing by itself: it has no credentials.
-    async fn prepare(&self, Used { reference, line }: &Used) -> Result<(), Error> {
+    async fn prepare(&self, dockerfile: &str, Used { reference, line }: &Used) -> Result<(), Error> {
         let facts = match self.client.inspect_image(&reference.stored()).await {
             Ok(facts) => facts,
             Err(error) if error.is_missing() => self.fetch(reference).await?,
@@ -110,7 +111,7 @@ impl DockerCtx {
             return Ok(());
         }
         Err(Error::Invalid(format!(
-            "Dockerfile:{line}: the image `{reference}` adds instructions of its own (ONBUILD) to the build; use one that does not"
+            "{dockerfile}:{line}: the image `{reference}` adds instructions of its own (ONBUILD) to the build; use one that does not"
         )))
     }
 
@@ -180,7 +181,7 @@ fn without_colours(text: &str) -> String {
 
 /// The text of a file of the context; nothing when it is not there.
 fn read(dir: &Dir, path: &str) -> Result<Option<String>, Error> {
-    let file = match context::open(dir, path) {
+    let file = match beneath::open(dir, path) {
         Ok(Opened::File(file)) => file,
         Ok(Opened::Directory(_)) => return Err(Error::Invalid(format!("`{path}` is a directory; expected a file"))),
         Err(Error::NotFound(_)) => return Ok(None),
@@ -219,6 +220,6 @@ fn cache_name(root: &std::path::Path, context: &str, dockerfile: &str, target: &
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
-    let hex: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{CACHE}/{hex}:build")
+    let hex = format!("{:x}", hash.finalize());
+    format!("{CACHE}/{}:build", &hex[..32])
 }

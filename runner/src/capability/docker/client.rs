@@ -2,10 +2,11 @@
 
 mod auth;
 mod body;
+mod connection;
 mod engine;
 
 pub use auth::Credentials;
-pub use engine::Bollard;
+pub use connection::Bollard;
 
 use super::EngineError;
 use super::reference::Reference;

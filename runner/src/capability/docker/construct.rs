@@ -43,6 +43,10 @@ impl From<Error> for Refusal {
     }
 }
 
+/// Bytes of the command, the environment and the names together; the kernel itself takes no more than 2 MiB.
+const MAX_TEXT: usize = 1 << 20;
+/// Mounts of one container; what is copied is held open meanwhile.
+const MAX_MOUNTS: usize = 64;
 /// The engine's own minimum.
 const MIN_MEMORY: u64 = 6 << 20;
 /// Size of `/dev/shm` unless asked otherwise; the engine's own default.
@@ -59,6 +63,16 @@ impl DockerCtx {
         table: &ResourceTable,
         grant: &ContainersGrant,
     ) -> Result<Constructed, Refusal> {
+        let aliases = options.networks.iter().flat_map(|attachment| &attachment.aliases);
+        let pairs = options.env.iter().flat_map(|(name, value)| [name, value]);
+        let words = options.entrypoint.iter().chain(&options.command).chain(pairs).chain(aliases);
+        if words.map(|word| word.len() + 1).sum::<usize>() > MAX_TEXT {
+            let text = "the container's command, environment and names are more than 1 MiB together";
+            return Err(Error::Limit(text.to_owned()).into());
+        }
+        if options.mounts.len() > MAX_MOUNTS {
+            return Err(Error::Limit(format!("a container has at most {MAX_MOUNTS} mounts")).into());
+        }
         let mut joined = Vec::new();
         for attachment in &options.networks {
             let network = table.get(&attachment.network).map_err(Error::from)?.id.clone();

@@ -1,18 +1,14 @@
 //! `runner:docker/containers`: containers of the job.
 
-use super::client::{ContainerFacts, Health, Output, Phase};
-use super::construct::{Constructed, Copy, Refusal, check_absolute, check_text, environment};
-use super::context::{Opened, Packing};
-use super::ignore_file::IgnoreFile;
+use super::client::{ContainerFacts, Health, Phase};
+use super::construct::{Constructed, Refusal};
 use super::output::{Copying, check_prefix};
-use super::{Container, DockerCtx, DockerView, EngineError, Image};
-use super::{archive, context, pipe};
+use super::{Container, DockerCtx, DockerView, Image};
 use crate::capability::Error;
 use crate::host::bindings::runner::docker::containers;
-use crate::plan::grant::Access;
 use containers::{ContainerOptions, ContainerState, ExecResult, Status};
 use futures_util::future::{Either, pending, select_all};
-use futures_util::stream::{BoxStream, StreamExt};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Resource;
@@ -24,10 +20,6 @@ pub(super) struct Live {
     pub(super) output: Copying,
 }
 
-/// Longest time a command in a container may take; the contract's limit.
-const MAX_EXEC: Duration = Duration::from_secs(600);
-/// Bytes of each of a command's streams that are kept; the contract's limit.
-const MAX_EXEC_OUTPUT: usize = 1 << 20;
 /// Bytes of a health log; the contract's limit.
 const MAX_HEALTH_LOG: usize = 4 << 10;
 /// Longest time a container may be given to end; the contract's limit.
@@ -36,27 +28,7 @@ const MAX_GRACE: u32 = 600;
 impl DockerCtx {
     async fn create_container(&mut self, subject: &str, constructed: Constructed) -> Result<String, Error> {
         let Constructed { mut spec, further, copies } = constructed;
-        let mut opened = Vec::new();
-        for Copy { source, target } in copies {
-            let source = match self.scope.workspace.check(&source, Access::Read) {
-                Err(Error::Denied(reason)) => return Err(self.scope.deny("docker", "copy-in", &source, reason).await),
-                other => other?,
-            };
-            let root = self.scope.workspace.dir();
-            let found = context::open(root, &source)?;
-            match found {
-                // An empty volume hides what the image has there, as a mount does, and can be written below a
-                // read-only root.
-                Opened::Directory(_) => spec.scratch.push(target.clone()),
-                Opened::File(_) if spec.read_only_root => {
-                    return Err(Error::Invalid(format!(
-                        "the file `{source}` cannot be copied below a read-only root; copy the directory it is in"
-                    )));
-                }
-                Opened::File(_) => {}
-            }
-            opened.push((source, target, found));
-        }
+        let opened = self.open_copies(copies, &mut spec).await?;
         self.allow("create-container", subject).await?;
         let client = Arc::clone(&self.client);
         let created = self.making(async move { client.create_container(spec).await }).await;
@@ -69,9 +41,9 @@ impl DockerCtx {
                 prepared = connected.map_err(|error| self.failed("join a network", &error));
             }
         }
-        for (source, target, found) in opened {
+        for copy in opened {
             if prepared.is_ok() {
-                prepared = self.copy_in(&id, source, &target, found).await;
+                prepared = self.copy_in(&id, copy).await;
             }
         }
         if let Err(error) = prepared {
@@ -81,36 +53,11 @@ impl DockerCtx {
         Ok(id)
     }
 
-    async fn copy_in(&self, id: &str, source: String, target: &str, found: Opened) -> Result<(), Error> {
-        let tried = format!("copy `{source}` into the container");
-        let client = &self.client;
-        match found {
-            Opened::Directory(dir) => {
-                let packing = Packing {
-                    dir,
-                    is_root: source == ".",
-                    name: source,
-                    ignore: IgnoreFile::default(),
-                    fixed: Vec::new(),
-                    advice: "copy a directory that holds less",
-                };
-                let log = self.scope.log.clone();
-                let pack = move |out: &mut _| context::pack(&packing, out).map(|skipped| context::tell(&log, &skipped));
-                self.send_archive(&tried, pack, |archive| client.upload(id, target, archive)).await
-            }
-            Opened::File(file) => {
-                let path = target.trim_start_matches('/').to_owned();
-                let pack = move |out: &mut _| context::pack_file(file, &source, &path, out);
-                self.send_archive(&tried, pack, |archive| client.upload(id, "/", archive)).await
-            }
-        }
-    }
-
-    fn live(&mut self, id: &str) -> Result<&mut Live, Error> {
+    pub(super) fn live(&mut self, id: &str) -> Result<&mut Live, Error> {
         self.containers.get_mut(id).ok_or_else(|| Error::NotFound("the container has been removed".to_owned()))
     }
 
-    fn started(&mut self, id: &str) -> Result<&mut Live, Error> {
+    pub(super) fn started(&mut self, id: &str) -> Result<&mut Live, Error> {
         let live = self.live(id)?;
         if live.started { Ok(live) } else { Err(Error::Invalid("the container has not been started".to_owned())) }
     }
@@ -155,6 +102,10 @@ impl DockerCtx {
         if ids.is_empty() {
             return Err(Error::Invalid("there is no container to wait for; expected at least one".to_owned()));
         }
+        // Each is a connection of its own while this waits.
+        if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+            return Err(Error::Invalid("a container is given twice; expected each once".to_owned()));
+        }
         for id in ids {
             self.started(id)?;
         }
@@ -191,39 +142,6 @@ impl DockerCtx {
         self.client.inspect_container(id).await.map_err(|error| self.failed("inspect the container", &error))
     }
 
-    async fn exec(&mut self, id: &str, command: Vec<String>, env: Vec<(String, String)>) -> Result<ExecResult, Error> {
-        self.started(id)?;
-        if command.is_empty() {
-            return Err(Error::Invalid("there is no command to run; expected a program and its arguments".to_owned()));
-        }
-        command.iter().try_for_each(|word| check_text(word, "command"))?;
-        let env = environment(env)?;
-        let shown = command[0].clone();
-        let scope = self.scope.clone();
-        let run = tokio::time::timeout(MAX_EXEC, async {
-            let exec = self.client.create_exec(id, command, env).await?;
-            let (stdout, stderr) = collect(self.client.start_exec(&exec).await?).await?;
-            // Output can end before the program does.
-            loop {
-                if let Some(code) = self.client.inspect_exec(&exec).await? {
-                    return Ok(ExecResult { exit_code: exit_code(code), stdout, stderr });
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        let ran = scope.or_cancelled(async { Ok(run.await) }).await?;
-        if let Ok(result) = ran {
-            return result
-                .map_err(|error: EngineError| self.failed(&format!("run `{shown}` in the container"), &error));
-        }
-        // Going away does not end the program; only the container's end does.
-        self.kill(id).await?;
-        Err(Error::Limit(format!(
-            "`{shown}` ran for {} minutes, the most a command may take; its container was ended",
-            MAX_EXEC.as_secs() / 60
-        )))
-    }
-
     async fn stop(&mut self, id: &str, grace: u32) -> Result<(), Error> {
         self.live(id)?;
         if grace > MAX_GRACE {
@@ -233,31 +151,13 @@ impl DockerCtx {
         stopped.map_err(|error| self.failed("stop the container", &error))
     }
 
-    async fn kill(&mut self, id: &str) -> Result<(), Error> {
+    pub(super) async fn kill(&mut self, id: &str) -> Result<(), Error> {
         self.live(id)?;
         match self.client.kill(id).await {
             // It does not run: that is what was asked for.
             Err(error) if !error.is_conflict() => Err(self.failed("end the container", &error)),
             _ => Ok(()),
         }
-    }
-
-    async fn copy_out(&mut self, id: &str, path: &str, target: &str) -> Result<(), Error> {
-        self.live(id)?;
-        check_absolute(path, "path")?;
-        if path.is_empty() {
-            return Err(Error::Invalid("there is no path to copy; expected an absolute path".to_owned()));
-        }
-        let target = match self.scope.workspace.check(target, Access::Write) {
-            Err(Error::Denied(reason)) => return Err(self.scope.deny("docker", "copy-out", target, reason).await),
-            other => other?,
-        };
-        self.allow("copy-out", &target).await?;
-        let tried = format!("copy `{path}` out of the container");
-        let stream = self.client.download(id, path).await.map_err(|error| self.failed(&tried, &error))?;
-        let (workspace, from) = (Arc::clone(&self.scope.workspace), path.to_owned());
-        let unpack = move |archive: &mut dyn std::io::Read| archive::unpack(workspace.dir(), &target, &from, archive);
-        pipe::receive_archive(stream, unpack).await.map_err(|error| self.failed(&tried, &error))?
     }
 
     async fn remove_container(&mut self, id: &str) -> Result<(), Error> {
@@ -283,22 +183,8 @@ impl DockerCtx {
 }
 
 /// An exit code as the contract has it. The engine knows no others.
-fn exit_code(code: i64) -> u8 {
+pub(super) fn exit_code(code: i64) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
-}
-
-/// Both streams, each up to the limit; what is beyond is read and dropped.
-async fn collect(
-    mut stream: BoxStream<'static, Result<Output, EngineError>>,
-) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    while let Some(output) = stream.next().await {
-        let Output { stderr: is_stderr, bytes } = output?;
-        let kept = if is_stderr { &mut stderr } else { &mut stdout };
-        let room = MAX_EXEC_OUTPUT - kept.len();
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-    Ok((stdout, stderr))
 }
 
 /// The end of what the checks printed.

@@ -1,13 +1,12 @@
-//! Files of the workspace on their way to the engine: opened beneath the root without following any link, packed into
-//! an archive in which links stay links.
+//! Directories of the workspace on their way to the engine: an archive in which links stay links.
 
+use super::beneath::{Opened, kind_of, step};
 use super::ignore_file::{IgnoreFile, Matches};
 use super::pipe::PackError;
 use crate::agent::JobLog;
 use crate::capability::Error;
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,70 +23,6 @@ const MAX_DEPTH: usize = 128;
 
 /// The runner's own directory in the project: the run's log would change every context and every image.
 const OWN_DIRECTORY: &str = ".runner";
-
-/// A file or directory that was opened.
-pub(super) enum Opened {
-    /// A directory.
-    Directory(Dir),
-    /// A regular file.
-    File(File),
-}
-
-/// Opens what a path below `dir` (normalised; `.` for `dir` itself) names. A link anywhere on the way is refused: it
-/// could lead to what the path's grant does not cover.
-pub(super) fn open(dir: &Dir, path: &str) -> Result<Opened, Error> {
-    let missing = || Error::NotFound(format!("there is no `{path}` in the workspace"));
-    let cannot = |error: io::Error| Error::Failed(format!("cannot open `{path}`: {error}"));
-    let mut dir = dir.try_clone().map_err(cannot)?;
-    let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();
-    while let Some(part) = parts.next() {
-        match step(&dir, OsStr::new(part)) {
-            Ok(Opened::Directory(next)) => dir = next,
-            Ok(Opened::File(file)) if parts.peek().is_none() => return Ok(Opened::File(file)),
-            Ok(Opened::File(_)) => return Err(missing()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(Error::Invalid(format!("`{part}` in `{path}` {error}; expected files and directories")));
-            }
-            Err(error) => return Err(cannot(error)),
-        }
-    }
-    Ok(Opened::Directory(dir))
-}
-
-/// Opens one name of a directory; `InvalidInput` when it is neither a directory nor a regular file.
-fn step(dir: &Dir, name: &OsStr) -> io::Result<Opened> {
-    let kind = kind_of(dir, name)?;
-    let other = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
-    match kind {
-        FileType::Directory => Ok(Opened::Directory(Dir::from_std_file(open_as(dir, name, OFlags::DIRECTORY)?))),
-        FileType::RegularFile => {
-            let file = open_as(dir, name, OFlags::empty())?;
-            if file.metadata()?.is_file() {
-                Ok(Opened::File(file))
-            } else {
-                Err(other("was changed while it was opened"))
-            }
-        }
-        FileType::Symlink => Err(other("is a symbolic link")),
-        _ => Err(other("is neither a file nor a directory")),
-    }
-}
-
-fn kind_of(dir: &Dir, name: &OsStr) -> io::Result<FileType> {
-    let stat = rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(FileType::from_raw_mode(stat.st_mode))
-}
-
-/// Opens without following a link, and without waiting for the other end of a pipe.
-fn open_as(dir: &Dir, name: &OsStr, flags: OFlags) -> io::Result<File> {
-    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    match rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()) {
-        Ok(file) => Ok(File::from(file)),
-        Err(Errno::LOOP) => Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link")),
-        Err(error) => Err(error.into()),
-    }
-}
 
 /// A file whose content is known already, and goes into the archive whether it is ignored or not.
 pub(super) struct Fixed {
@@ -136,14 +71,14 @@ pub(super) fn tell(log: &JobLog, skipped: &[PathBuf]) {
 }
 
 /// Writes one file under the name it is to have in the archive.
-pub(super) fn pack_file(file: File, shown: &str, path: &str, out: &mut impl Write) -> Result<(), PackError> {
+pub(super) fn pack_file(file: &File, shown: &str, path: &str, out: &mut impl Write) -> Result<(), PackError> {
     let refused = |text: String| PackError::Refused(Error::Failed(text));
     let metadata = file.metadata().map_err(|error| refused(format!("cannot read `{shown}`: {error}")))?;
     if metadata.len() > MAX_BYTES {
         return Err(PackError::Refused(Error::Limit(format!("`{shown}` is larger than 512 MiB"))));
     }
     let mut tar = tar::Builder::new(out);
-    append(&mut tar, Path::new(path), &file, mode_of_std(&metadata), metadata.len(), shown)?;
+    append(&mut tar, Path::new(path), file, mode_of_std(&metadata), metadata.len(), shown)?;
     tar.finish().map_err(|_| PackError::ReaderGone)
 }
 
@@ -440,25 +375,5 @@ mod tests {
         sparse.set_len(MAX_BYTES + 1).unwrap();
         let error = pack(&packing(dir, ""), &mut io::sink()).unwrap_err();
         assert!(matches!(error, PackError::Refused(Error::Limit(text)) if text.contains("512 MiB; make it smaller")));
-    }
-
-    #[test]
-    fn no_link_on_the_way_is_followed() {
-        let (root, dir) = workspace();
-        std::fs::create_dir_all(root.path().join("granted")).unwrap();
-        std::fs::create_dir_all(root.path().join("other/below")).unwrap();
-        std::fs::write(root.path().join("other/file"), "x").unwrap();
-        symlink("../other", root.path().join("granted/in")).unwrap();
-        symlink("/etc", root.path().join("granted/out")).unwrap();
-        symlink("../other/file", root.path().join("granted/file")).unwrap();
-        for path in ["granted/in", "granted/in/below", "granted/out", "granted/out/passwd", "granted/file"] {
-            assert!(matches!(open(&dir, path), Err(Error::Invalid(text)) if text.contains("symbolic link")), "{path}");
-        }
-        assert!(matches!(open(&dir, "other/below"), Ok(Opened::Directory(_))));
-        assert!(matches!(open(&dir, "other/file"), Ok(Opened::File(_))));
-        assert!(matches!(open(&dir, "."), Ok(Opened::Directory(_))));
-        for missing in ["nothing", "other/file/x"] {
-            assert!(matches!(open(&dir, missing), Err(Error::NotFound(_))), "{missing}");
-        }
     }
 }

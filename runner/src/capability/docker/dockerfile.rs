@@ -1,8 +1,11 @@
 //! What a Dockerfile would have the engine fetch: read before the build, as a fence in front of the engine's own
 //! reading. Wherever readers of Dockerfiles differ from each other, the file is refused or read both ways.
 
+mod lines;
+
 use super::reference::Reference;
 use crate::capability::Error;
+use lines::{Instruction, Problem, flags, heredoc, instructions, is_blank, literal, words};
 use std::collections::BTreeMap;
 
 /// An image a build uses.
@@ -14,11 +17,12 @@ pub(super) struct Used {
     pub(super) line: usize,
 }
 
-/// The images a build with these arguments uses, each once. `egress` permits `ADD` of a URL.
+/// The images a build with these arguments uses, each once; `name` is the Dockerfile's, for messages. `egress` permits
+/// `ADD` of a URL.
 ///
 /// # Errors
 /// `Invalid` with the line for what is not permitted or cannot be checked.
-pub(super) fn scan(text: &str, args: &BTreeMap<String, String>, egress: bool) -> Result<Vec<Used>, Error> {
+pub(super) fn scan(name: &str, text: &str, args: &BTreeMap<String, String>, egress: bool) -> Result<Vec<Used>, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut images: Vec<Used> = Vec::new();
     // An indented comment inside a continued instruction is a comment to some engines and a line to others.
@@ -27,7 +31,7 @@ pub(super) fn scan(text: &str, args: &BTreeMap<String, String>, egress: bool) ->
             Scan { args, egress, meta: BTreeMap::new(), stages: Vec::new(), current: None, images: Vec::new() };
         instructions(text, indented_comments)
             .and_then(|instructions| instructions.iter().try_for_each(|instruction| scan.instruction(instruction)))
-            .map_err(|Problem { line, text }| Error::Invalid(format!("Dockerfile:{line}: {text}")))?;
+            .map_err(|Problem { line, text }| Error::Invalid(format!("{name}:{line}: {text}")))?;
         for used in scan.images {
             if !images.iter().any(|known| known.reference == used.reference) {
                 images.push(used);
@@ -35,77 +39,6 @@ pub(super) fn scan(text: &str, args: &BTreeMap<String, String>, egress: bool) ->
         }
     }
     Ok(images)
-}
-
-struct Problem {
-    line: usize,
-    text: String,
-}
-
-struct Instruction {
-    line: usize,
-    /// In lower case.
-    name: String,
-    rest: String,
-}
-
-/// The engine's own white space, which is ASCII.
-fn is_blank(letter: char) -> bool {
-    matches!(letter, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
-}
-
-fn instructions(text: &str, indented_comments: bool) -> Result<Vec<Instruction>, Problem> {
-    let mut instructions = Vec::new();
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).zip(1..);
-    while let Some((first, line)) = lines.next() {
-        let first = first.trim_start();
-        if let Some(comment) = first.strip_prefix('#') {
-            directive(comment, line, instructions.is_empty())?;
-            continue;
-        }
-        let (mut whole, mut goes_on) = continued(first, line)?;
-        while goes_on {
-            let Some((next, number)) = lines.next() else { break };
-            let comment = if indented_comments { next.trim_start() } else { next }.starts_with('#');
-            if comment || next.trim().is_empty() {
-                continue;
-            }
-            let part;
-            (part, goes_on) = continued(next, number)?;
-            whole.push_str(&part);
-        }
-        let whole = whole.trim();
-        if whole.is_empty() {
-            continue;
-        }
-        let (name, rest) = whole.split_once(is_blank).unwrap_or((whole, ""));
-        instructions.push(Instruction { line, name: name.to_lowercase(), rest: rest.trim().to_owned() });
-    }
-    Ok(instructions)
-}
-
-/// The line without the backslash that continues it, and whether there was one.
-fn continued(line: &str, number: usize) -> Result<(String, bool), Problem> {
-    let Some(rest) = line.trim_end_matches([' ', '\t']).strip_suffix('\\') else { return Ok((line.to_owned(), false)) };
-    if rest.ends_with('\\') {
-        let text = "two backslashes at the end of a line mean different things to different engines; end it otherwise";
-        return Err(Problem { line: number, text: text.to_owned() });
-    }
-    Ok((rest.to_owned(), true))
-}
-
-fn directive(comment: &str, line: usize, at_the_top: bool) -> Result<(), Problem> {
-    let Some((name, value)) = comment.split_once('=') else { return Ok(()) };
-    let text = match name.trim().to_lowercase().as_str() {
-        "syntax" if at_the_top => {
-            "`# syntax=` has the build run a program from a registry; remove the line: the engine's own builder is used"
-        }
-        "escape" if at_the_top && value.trim() != "\\" => {
-            "only `\\` is supported as the escape character; remove the line"
-        }
-        _ => return Ok(()),
-    };
-    Err(Problem { line, text: text.to_owned() })
 }
 
 struct Scan<'a> {
@@ -281,47 +214,6 @@ impl Scan<'_> {
     }
 }
 
-/// The flags in front of an instruction's arguments. The engine takes quotes and backslashes in them away; nobody needs
-/// them there.
-fn flags<'a>(name: &str, rest: &'a str) -> Result<(Vec<(&'a str, Option<&'a str>)>, &'a str), String> {
-    let mut flags = Vec::new();
-    let mut rest = rest;
-    while let Some(begun) = rest.strip_prefix("--") {
-        let end = begun.find(is_blank).unwrap_or(begun.len());
-        let (flag, after) = begun.split_at(end);
-        rest = after.trim_start_matches(is_blank);
-        if !flag.bytes().all(|byte| byte.is_ascii_graphic()) || flag.contains(['"', '\'', '\\', '`', '$']) {
-            return Err(format!(
-                "`{} --{}` cannot be checked; write flags without quotes, backslashes and variables",
-                name.to_uppercase(),
-                flag.escape_debug()
-            ));
-        }
-        if flag.is_empty() {
-            break;
-        }
-        flags.push(match flag.split_once('=') {
-            Some((flag, value)) => (flag, Some(value)),
-            None => (flag, None),
-        });
-    }
-    Ok((flags, rest))
-}
-
-/// Refuses here-documents: to an engine that knows them the lines that follow are text, to another they are instructions.
-fn heredoc(rest: &str) -> Result<(), String> {
-    let begins = |word: &str| {
-        let word = word.trim_start_matches(|letter: char| letter.is_ascii_digit());
-        word.strip_prefix("<<").is_some_and(|end| !end.starts_with('<') && end.trim_start_matches('-') != "")
-    };
-    match rest.split_whitespace().find(|word| begins(word)) {
-        Some(word) => Err(format!(
-            "`{word}` begins a here-document, which the engine's own builder does not know; use a script file"
-        )),
-        None => Ok(()),
-    }
-}
-
 /// Refuses sources of an `ADD` that the engine would fetch, or that cannot be told from such.
 fn local_sources(rest: &str) -> Result<(), String> {
     let sources = match serde_json::from_str::<Vec<String>>(rest) {
@@ -343,41 +235,13 @@ fn local_sources(rest: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Words separated by blanks; quotes are kept, and blanks within them too.
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quote = None;
-    for letter in text.chars() {
-        match quote {
-            None if is_blank(letter) => {
-                words.push(std::mem::take(&mut word));
-                continue;
-            }
-            None if letter == '"' || letter == '\'' => quote = Some(letter),
-            Some(open) if open == letter => quote = None,
-            _ => {}
-        }
-        word.push(letter);
-    }
-    words.push(word);
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// The value of a word that is plain, or plain within one pair of quotes.
-fn literal(word: &str) -> Option<String> {
-    let inner = ['"', '\''].iter().find_map(|quote| word.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(word);
-    (!inner.contains(['"', '\'', '\\', '`', '$'])).then(|| inner.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn images(text: &str) -> Result<Vec<String>, Error> {
         let args = BTreeMap::from([("VERSION".to_owned(), "16".to_owned())]);
-        Ok(scan(text, &args, false)?.iter().map(|used| used.reference.to_string()).collect())
+        Ok(scan("Dockerfile", text, &args, false)?.iter().map(|used| used.reference.to_string()).collect())
     }
 
     #[test]
@@ -462,6 +326,6 @@ mod tests {
         let text = "# escape=\\\nFROM a\n# syntax=x\nRUN echo $((1 << 2)) <<< x && ls --from=x\nCOPY --chown=a:b . .\n\
                     ADD rootfs.tar.gz /\nADD [\"a b\", \"/\"]\nHEALTHCHECK --interval=\"5s\" CMD true\nRUN apt-get install \\\n    # tools\n    curl\n";
         assert_eq!(images(text).unwrap(), ["a:latest"]);
-        assert!(scan("FROM a\nADD http://x /", &BTreeMap::new(), true).is_ok());
+        assert!(scan("Dockerfile", "FROM a\nADD http://x /", &BTreeMap::new(), true).is_ok());
     }
 }

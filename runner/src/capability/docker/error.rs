@@ -2,7 +2,6 @@
 
 use super::DockerClient;
 use crate::capability::Error;
-use std::fmt::Write;
 
 /// Why the engine did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +82,7 @@ impl EngineError {
     pub(super) fn explain(&self, tried: &str, redact: impl Fn(&str) -> String) -> Error {
         let mut text = format!("cannot {tried}: {self}");
         if let Some(advice) = self.advice() {
-            // The text goes to a person; a failed write to a String does not exist.
-            let _ = write!(text, "; {advice}");
+            text.push_str(&format!("; {advice}"));
         }
         let text = redact(&text);
         if self.is_missing() { Error::NotFound(text) } else { Error::Failed(text) }

@@ -5,13 +5,16 @@
 //! its job and is removed when the job ends.
 
 mod archive;
+mod beneath;
 mod build;
 pub mod client;
 mod construct;
 mod containers;
 mod context;
+mod copy;
 mod dockerfile;
 mod error;
+mod exec;
 mod ignore_file;
 mod images;
 mod networks;

@@ -120,17 +120,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn grants(value: serde_json::Value) -> Grants {
-        Grants::from_json(&value).unwrap()
+    fn grants(value: &serde_json::Value) -> Grants {
+        Grants::from_json(value).unwrap()
     }
 
     #[test]
     fn what_is_granted_is_not_missing() {
-        let granted = grants(json!({
+        let granted = grants(&json!({
             "workspace": "write",
             "docker": {"build": ["."], "images": ["postgres:16*"], "push": ["registry/orders"], "containers": {"max": 4}},
         }));
-        let needed = grants(json!({
+        let needed = grants(&json!({
             "workspace": ["src"],
             "docker": {"build": ["service"], "images": ["postgres:16"], "containers": {"max": 2}},
         }));
@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn bounds_left_at_their_default_ask_for_nothing() {
-        let granted = grants(json!({"docker": {"containers": {"max": 4, "memory": "256MiB", "cpus": 0.5}}}));
-        let needed = |containers: serde_json::Value| grants(json!({"docker": {"containers": containers}}));
+        let granted = grants(&json!({"docker": {"containers": {"max": 4, "memory": "256MiB", "cpus": 0.5}}}));
+        let needed = |containers: serde_json::Value| grants(&json!({"docker": {"containers": containers}}));
         assert_eq!(excess(&needed(json!({})), &granted), None);
         for more in [json!({"egress": true}), json!({"memory": "2GiB"}), json!({"max": 5}), json!({"publish": [80]})] {
             assert!(excess(&needed(more.clone()), &granted).is_some(), "{more}");
@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn only_the_difference_is_missing() {
-        let granted = grants(json!({"workspace": "read", "docker": {"images": ["postgres:16"]}}));
-        let needed = grants(json!({
+        let granted = grants(&json!({"workspace": "read", "docker": {"images": ["postgres:16"]}}));
+        let needed = grants(&json!({
             "workspace": {"write": ["out"]},
             "meta-data": "read",
             "docker": {"images": ["postgres:16", "redis:7"], "build": [{"context": ".", "network": "egress"}]},
         }));
-        let expected = grants(json!({
+        let expected = grants(&json!({
             "workspace": {"write": ["out"]},
             "meta-data": "read",
             "docker": {"images": ["redis:7"], "build": [{"context": ".", "network": "egress"}]},

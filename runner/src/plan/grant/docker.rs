@@ -1,6 +1,6 @@
 //! `grants.docker`: which build contexts, images, pushes and containers a step may use.
 
-use super::{ByteSize, GrantError, matches_pattern, one_or_many};
+use super::{ByteSize, GrantError, one_or_many};
 use serde::{Deserialize, Serialize};
 
 /// What a step may do with the Docker Engine.
@@ -67,18 +67,6 @@ impl Default for ContainersGrant {
 }
 
 impl DockerGrant {
-    /// Whether a reference such as `postgres:16` may be pulled, run and built upon.
-    #[must_use]
-    pub fn permits_image(&self, reference: &str) -> bool {
-        self.images.iter().any(|pattern| matches_pattern(pattern, reference))
-    }
-
-    /// Whether a repository (no tag, no digest) may be tagged and pushed to.
-    #[must_use]
-    pub fn permits_push(&self, repository: &str) -> bool {
-        self.push.iter().any(|pattern| matches_pattern(pattern, repository))
-    }
-
     pub(super) fn validate(&self) -> Result<(), GrantError> {
         if let Some(containers) = &self.containers {
             let wrong = |field: &str, message: &str| {

@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn unknown_grants_are_refused_with_their_place() {
         let error = Grants::from_json(&serde_json::json!({"docker": {"privileged": true}})).unwrap_err();
-        assert_eq!(error.pointer, "/docker");
+        assert_eq!(error.pointer, "/docker/privileged");
         assert!(error.message.contains("unknown field `privileged`"), "{}", error.message);
     }
 }

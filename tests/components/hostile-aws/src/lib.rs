@@ -41,19 +41,21 @@ impl Step for Hostile {
                 stack.delete("token")?;
                 "deleted".to_owned()
             }
-            "change-set" => stack
-                .create_change_set(&ChangeSetOptions {
-                    kind: ChangeSetKind::Create,
-                    name: "attack".to_owned(),
-                    description: String::new(),
-                    template: params.template,
-                    parameters: Vec::new(),
-                    capabilities: params.capabilities,
-                    tags: Vec::new(),
-                    extras: Vec::new(),
-                })?
-                .describe()?
-                .status,
+            "change-set" => {
+                stack
+                    .create_change_set(&ChangeSetOptions {
+                        kind: ChangeSetKind::Create,
+                        name: "attack".to_owned(),
+                        description: String::new(),
+                        template: params.template,
+                        parameters: Vec::new(),
+                        capabilities: params.capabilities,
+                        tags: Vec::new(),
+                        extras: Vec::new(),
+                    })?
+                    .describe()?
+                    .status
+            }
             other => return Err(Failure::new(format!("there is no attack `{other}`"))),
         };
         Ok(Outputs { got })

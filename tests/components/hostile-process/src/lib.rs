@@ -44,12 +44,8 @@ impl Step for Hostile {
     type Outputs = Outputs;
 
     fn run(params: Params) -> Result<Outputs, Failure> {
-        let options = Options {
-            env: params.env,
-            directory: params.directory,
-            grace_seconds: u32::MAX,
-            extras: Vec::new(),
-        };
+        let options =
+            Options { env: params.env, directory: params.directory, grace_seconds: u32::MAX, extras: Vec::new() };
         let got = match params.attack.as_str() {
             "spawn" => {
                 let mut started = Vec::new();

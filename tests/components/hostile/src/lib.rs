@@ -40,7 +40,7 @@ impl Step for Hostile {
             }
             "deaf-sleep" => {
                 // WASI's own timer knows nothing of cancellation.
-                std::thread::sleep(std::time::Duration::from_secs(3600));
+                std::thread::sleep(std::time::Duration::from_hours(1));
                 "woke up".to_owned()
             }
             "memory" => {
@@ -76,9 +76,7 @@ impl Step for Hostile {
             }
             "environment" => std::env::vars().map(|(name, _)| name).collect::<Vec<_>>().join(","),
             "env" => context::env(&target).unwrap_or_else(|| "nothing".to_owned()),
-            "connect" => {
-                std::net::TcpStream::connect(&target).map(|_| "connected".to_owned()).map_err(refused)?
-            }
+            "connect" => std::net::TcpStream::connect(&target).map(|_| "connected".to_owned()).map_err(refused)?,
             "listen" => std::net::TcpListener::bind(&target).map(|_| "listening".to_owned()).map_err(refused)?,
             "resolve" => {
                 let mut addresses = (target.as_str(), 80).to_socket_addrs().map_err(refused)?;

@@ -1,3 +1,5 @@
+//! Templates that are sent, and all that is refused.
+
 use super::*;
 use serde_json::json;
 
@@ -17,7 +19,7 @@ fn checked(template: &str, grant: &AwsGrant, parameters: &[(&str, &str)]) -> Res
 }
 
 /// A template with one topic whose display name is this.
-fn topic(name: Value) -> String {
+fn topic(name: &Value) -> String {
     json!({
         "Parameters": {
             "Environment": {"Type": "String", "Default": "test"},
@@ -73,7 +75,7 @@ fn size_depth_and_number_have_limits() {
     let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
     assert!(invalid(checked(&deep, &none, &[])).contains("within each other"));
     assert!(invalid(checked(&" ".repeat(2 << 20), &none, &[])).contains("bytes"));
-    assert!(invalid(checked(&topic(json!("x".repeat(60_000))), &none, &[])).contains("51200"));
+    assert!(invalid(checked(&topic(&json!("x".repeat(60_000))), &none, &[])).contains("51200"));
     let many: Map<String, Value> = (0..501).map(|n| (format!("T{n}"), json!({"Type": "AWS::SNS::Topic"}))).collect();
     assert!(invalid(checked(&json!({"Resources": many}).to_string(), &none, &[])).contains("500"));
     assert!(invalid(checked(r#"{"Resources":{"T":"a\u0000"}}"#, &none, &[])).contains("NUL"));
@@ -89,7 +91,7 @@ fn a_text_that_multiplies_itself_is_refused() {
         bomb = json!({"Fn::Sub": ["${A}${A}${A}${A}${A}${A}${A}${A}", {"A": bomb}]});
     }
     let started = std::time::Instant::now();
-    assert!(invalid(checked(&topic(bomb), &grant(json!({})), &[])).contains("multiplies"));
+    assert!(invalid(checked(&topic(&bomb), &grant(json!({})), &[])).contains("multiplies"));
     assert!(started.elapsed().as_secs() < 5);
 }
 
@@ -163,7 +165,7 @@ fn dynamic_references_are_granted_by_pattern() {
         json!({"Fn::Join": ["", ["{{resolve:ssm:/orders/", {"Fn::GetAtt": "X.Y"}, "}}"]]}),
         json!("echo '{{.ID}}' and { {resolve} }"),
     ] {
-        checked(&topic(name.clone()), &granted, &[]).map(drop).unwrap_or_else(|refusal| panic!("{name}: {refusal:?}"));
+        checked(&topic(&name), &granted, &[]).map_or_else(|refusal| panic!("{name}: {refusal:?}"), drop);
     }
     for (name, element) in [
         (json!("{{resolve:ssm:/billing/key}}"), "ssm:/billing/key"),
@@ -189,7 +191,7 @@ fn dynamic_references_are_granted_by_pattern() {
             "ssm:/billing/key",
         ),
     ] {
-        let reason = denied(checked(&topic(name.clone()), &granted, &[]));
+        let reason = denied(checked(&topic(&name), &granted, &[]));
         assert!(reason.contains(&format!("references: [\"{element}\"]")), "{name}: {reason}");
     }
 }
@@ -206,7 +208,7 @@ fn pieces_of_a_dynamic_reference_are_refused() {
         json!({"Fn::Join": ["", [{"Fn::GetAtt": "X.Y"}, "resolve:ssm:/billing/key}}"]]}),
         json!({"Fn::Join": ["", [{"Fn::GetAtt": "X.Y"}, "{resolve:ssm:/billing/key}}"]]}),
     ] {
-        let text = invalid(checked(&topic(name.clone()), &granted, &[]));
+        let text = invalid(checked(&topic(&name), &granted, &[]));
         assert!(text.contains("piece of a dynamic reference"), "{name}: {text}");
     }
 }
@@ -214,9 +216,9 @@ fn pieces_of_a_dynamic_reference_are_refused() {
 #[test]
 fn a_parameter_does_not_bring_a_reference_in() {
     let none = grant(json!({}));
-    let template = topic(json!({"Fn::Sub": "{{resolve:ssm:/${Piece}/key}}"}));
+    let template = topic(&json!({"Fn::Sub": "{{resolve:ssm:/${Piece}/key}}"}));
     assert!(denied(checked(&template, &none, &[("Piece", "billing")])).contains("ssm:/billing/key"));
-    let plain = topic(json!("x"));
+    let plain = topic(&json!("x"));
     assert!(denied(checked(&plain, &none, &[("Piece", "{{resolve:ssm:/billing}}")])).contains("ssm:/billing"));
     assert!(invalid(checked(&plain, &none, &[("Nowhere", "x")])).contains("no parameter `Nowhere`"));
     let typed = |default: &str| {
@@ -234,7 +236,7 @@ fn a_parameter_does_not_bring_a_reference_in() {
 #[test]
 fn imports_are_granted_by_pattern() {
     let granted = grant(json!({"imports": ["network-*"]}));
-    let import = |name: Value| checked(&topic(json!({"Fn::ImportValue": name})), &granted, &[]);
+    let import = |name: Value| checked(&topic(&json!({"Fn::ImportValue": name})), &granted, &[]);
     import(json!("network-vpc")).unwrap();
     import(json!({"Fn::Sub": "network-${Environment}"})).unwrap();
     assert!(denied(import(json!("billing-db"))).contains("imports: [\"billing-db\"]"));

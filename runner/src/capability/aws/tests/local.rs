@@ -1,3 +1,5 @@
+//! Against the local CloudFormation of `examples/environment`.
+
 use super::super::SdkClients;
 use super::{Job, denied, grant, options};
 use crate::capability::Error;
@@ -216,6 +218,30 @@ async fn a_creation_that_failed_leaves_a_reason_and_can_be_cleared_away() {
 }
 
 #[tokio::test]
+async fn a_validation_that_failed_during_the_execution_tells_its_cause() {
+    let name = unique("conflict");
+    let template = json!({"Resources": {"Data": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": name}}}});
+    let mut owner = Stack::open(&format!("{name}-a"), &["deploy", "delete"], json!({})).await;
+    let (set, _) = owner.plan(ChangeSetKind::Create, &template, &[]).await;
+    owner.execute(set).await.unwrap();
+    assert_eq!(owner.settled().await.status, "CREATE_COMPLETE");
+    let mut other = Stack::open(&format!("{name}-b"), &["deploy", "delete"], json!({})).await;
+    let (set, _) = other.plan(ChangeSetKind::Create, &template, &[]).await;
+    other.execute(set).await.unwrap();
+    assert_eq!(other.settled().await.status, "ROLLBACK_COMPLETE");
+    let events = HostChangeSet::events(&mut other.job.view(), Resource::new_own(set)).await.unwrap();
+    let cause = events.iter().find(|event| event.logical_id == "Data").unwrap();
+    assert_eq!(cause.status, "VALIDATION_ERROR");
+    assert!(
+        cause.status_reason.starts_with("NAME_CONFLICT_VALIDATION at /Resources/Data: "),
+        "{}",
+        cause.status_reason
+    );
+    owner.delete().await;
+    other.delete().await;
+}
+
+#[tokio::test]
 async fn credentials_of_another_account_are_refused_before_anything_else() {
     let mut granted = grant("orders-test", &["deploy"]);
     granted["account"] = json!("111111111111");
@@ -247,7 +273,7 @@ async fn an_answer_that_is_not_from_aws_says_so() {
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut request = [0; 4096];
-            let _ = connection.read(&mut request).await.unwrap();
+            assert!(connection.read(&mut request).await.unwrap() > 0);
             let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 15\r\nconnection: close\r\n\r\n<h1>nginx</h1>\n";
             connection.write_all(answer.as_bytes()).await.unwrap();
         }

@@ -1,6 +1,8 @@
+//! Against a scripted service: refusals before anything is asked, pages, lost answers, two jobs at once.
+
 use super::super::{
-    AwsClients, AwsError, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Page, ResourceChange,
-    StackEvent, StackState,
+    AwsClients, AwsError, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Operations, Page,
+    ResourceChange, StackEvent, StackState,
 };
 use super::{Job, denied, grant, options};
 use crate::capability::Error;
@@ -23,6 +25,8 @@ struct Scripted {
     changes: Vec<Vec<ResourceChange>>,
     /// Pages of events, newest first.
     events: Vec<Vec<&'static str>>,
+    /// Failures, newest first: identifier, token, operation.
+    failures: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 #[derive(Clone)]
@@ -67,8 +71,15 @@ impl CloudFormation for Clients {
         let next = (number + 1 < self.0.events.len()).then(|| (number + 1).to_string());
         Ok(Page { items: self.0.events[number].iter().map(event).collect(), next })
     }
-    async fn change_set_events(&self, _: &str, _: Option<String>) -> Result<Page<StackEvent>, AwsError> {
-        Ok(Page { items: Vec::new(), next: None })
+    async fn failures(&self, of: Operations<'_>, _: Option<String>) -> Result<Page<StackEvent>, AwsError> {
+        self.0.note(format!("failures of {of:?}"));
+        let event = |(id, token, operation): &(&str, &str, &str)| StackEvent {
+            id: (*id).into(),
+            token: (*token).into(),
+            operation: (*operation).into(),
+            ..StackEvent::default()
+        };
+        Ok(Page { items: self.0.failures.iter().map(event).collect(), next: None })
     }
     async fn create_change_set(&self, request: &ChangeSetRequest) -> Result<CreatedChangeSet, AwsError> {
         self.0.note(format!("create {} {}", request.stack, request.name));
@@ -268,6 +279,27 @@ async fn events_end_at_the_one_that_is_known() {
     assert_eq!(service.asked()[1..], ["events 0", "events 1", "events 2", "events 0", "events 1"]);
     // A guest polls; the permission is recorded once.
     assert_eq!(job.decided(), ["+events"]);
+}
+
+#[tokio::test]
+async fn failures_are_those_of_the_change_set_and_then_of_its_execution() {
+    for (failures, found) in [
+        (vec![("e3", "", "op-2"), ("e2", "", "op-2"), ("e1", "", "op-1")], vec!["e2", "e3"]),
+        (vec![("e3", "other", "op-3"), ("e2", "t", "op-2"), ("e1", "", "op-1")], vec!["e2"]),
+    ] {
+        let (mut job, service) = job(Scripted { failures, ..Scripted::default() }, "*", &["deploy"]);
+        let mut view = job.view();
+        let stack = view.open("failures".into()).await.unwrap();
+        let set = view.create_change_set(stack, options(ChangeSetKind::Create, "r-1", &topic())).await.unwrap();
+        let again = || wasmtime::component::Resource::new_own(set.rep());
+        assert_eq!(HostChangeSet::events(&mut view, again()).await.unwrap().len(), 3);
+        view.execute(again(), "t".into()).await.unwrap();
+        let events = HostChangeSet::events(&mut view, again()).await.unwrap();
+        assert_eq!(events.into_iter().map(|event| event.id).collect::<Vec<_>>(), found);
+        let asked = service.asked();
+        assert!(asked.contains(&"failures of ChangeSet(\"arn:set\")".to_owned()));
+        assert!(asked.contains(&"failures of Stack(\"arn:stack\")".to_owned()));
+    }
 }
 
 #[tokio::test]

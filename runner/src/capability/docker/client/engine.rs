@@ -1,15 +1,14 @@
-//! The real engine, through bollard.
+//! The verbs of a real engine, through bollard.
 
 use super::super::EngineError;
 use super::super::reference::Reference;
+use super::connection::{Bollard, LONG, SHORT, path};
 use super::{
     Archive, BuildSpec, ContainerFacts, ContainerSpec, Credentials, DockerClient, Found, Health, ImageFacts, Joined,
     Labels, Output, Phase, Sink, auth, body,
 };
 use async_trait::async_trait;
-use bollard::Docker;
 use bollard::auth::DockerCredentials;
-use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, HealthStatusEnum, NetworkConnectRequest,
@@ -17,119 +16,9 @@ use bollard::models::{
 };
 use bollard::query_parameters as query;
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, Stream, StreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
-
-/// The engine at one address, connected to when it is first needed.
-#[derive(Debug)]
-pub struct Bollard {
-    address: String,
-    /// Docker's configuration file, where it has one.
-    config: Option<PathBuf>,
-    docker: OnceLock<Docker>,
-}
-
-const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
-
-/// How long an answer to a short request may take to begin. An overloaded machine takes seconds to start a container.
-const SHORT: Duration = Duration::from_secs(120);
-/// Likewise for requests that carry or fetch an image's worth of data before they are answered.
-const LONG: Duration = Duration::from_secs(3600);
-
-impl Bollard {
-    /// The engine that `DOCKER_HOST` names, or the one at the default socket.
-    pub fn new() -> Self {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self::at(host.as_deref().unwrap_or(DEFAULT_ADDRESS))
-    }
-
-    /// The engine at this address.
-    pub fn at(address: &str) -> Self {
-        Self { address: address.to_owned(), config: auth::default_config(), docker: OnceLock::new() }
-    }
-
-    /// The same with another Docker configuration file to find credentials in.
-    #[must_use]
-    pub fn with_config(self, config: PathBuf) -> Self {
-        Self { config: Some(config), ..self }
-    }
-
-    fn docker(&self) -> Result<&Docker, EngineError> {
-        if let Some(docker) = self.docker.get() {
-            return Ok(docker);
-        }
-        let docker = Docker::connect_with_host(&self.address).map_err(|error| self.error(error))?;
-        let docker = docker.with_timeout(SHORT).with_request_modifier(|mut request| {
-            for name in ["x-registry-auth", "x-registry-config"] {
-                let rewritten = request.headers().get(name).and_then(|value| value.to_str().ok()).map(auth::url_safe);
-                if let Some(value) = rewritten.and_then(|value| value.parse().ok()) {
-                    request.headers_mut().insert(name, value);
-                }
-            }
-            request
-        });
-        Ok(self.docker.get_or_init(|| docker))
-    }
-
-    fn docker_for(&self, timeout: Duration) -> Result<Docker, EngineError> {
-        Ok(self.docker()?.clone().with_timeout(timeout))
-    }
-
-    fn error(&self, error: bollard::errors::Error) -> EngineError {
-        EngineError::new(&self.address, error)
-    }
-
-    fn outputs(
-        &self,
-        stream: impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'static,
-    ) -> BoxStream<'static, Result<Output, EngineError>> {
-        let address = self.address.clone();
-        stream
-            .map(move |item| match item {
-                Ok(LogOutput::StdErr { message }) => Ok(Output { stderr: true, bytes: message }),
-                Ok(other) => Ok(Output { stderr: false, bytes: other.into_bytes() }),
-                Err(error) => Err(EngineError::new(&address, error)),
-            })
-            .boxed()
-    }
-
-    /// Reads a stream of progress to its end: an error may be its last item.
-    async fn drain<T>(
-        &self,
-        mut stream: impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin,
-        mut each: impl FnMut(T),
-    ) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        while let Some(item) = stream.next().await {
-            match item {
-                Ok(item) => each(item),
-                Err(error) if result.is_ok() => result = Err(self.error(error)),
-                Err(_) => {}
-            }
-        }
-        result
-    }
-}
-
-impl Default for Bollard {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A name or identifier as part of a path. The client library does not escape it, and resolves `..` in it.
-fn path(name: &str) -> Result<&str, EngineError> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/@".contains(&byte);
-    let part = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if name.bytes().all(letter) && name.split('/').all(part) && name.len() <= 512 {
-        Ok(name)
-    } else {
-        Err(EngineError::Other(format!("`{}` is no name or identifier of an object", name.escape_debug())))
-    }
-}
 
 fn credentials(credentials: Option<&Credentials>) -> Option<DockerCredentials> {
     credentials.map(|found| {
@@ -144,8 +33,8 @@ fn credentials(credentials: Option<&Credentials>) -> Option<DockerCredentials> {
     })
 }
 
-fn by_labels(labels: &[String]) -> Option<HashMap<String, Vec<String>>> {
-    Some(HashMap::from([("label".to_owned(), labels.to_vec())]))
+fn by_labels(labels: &[String]) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), labels.to_vec())])
 }
 
 fn found(id: Option<String>, name: Option<&str>) -> Option<Found> {
@@ -293,7 +182,7 @@ impl DockerClient for Bollard {
     }
 
     async fn networks(&self, labels: &[String]) -> Result<Vec<Found>, EngineError> {
-        let options = query::ListNetworksOptions { filters: by_labels(labels) };
+        let options = query::ListNetworksOptions { filters: Some(by_labels(labels)) };
         let networks = self.docker()?.list_networks(Some(options)).await.map_err(|error| self.error(error))?;
         Ok(networks.into_iter().filter_map(|network| found(network.id, network.name.as_deref())).collect())
     }
@@ -314,7 +203,7 @@ impl DockerClient for Bollard {
     }
 
     async fn volumes(&self, labels: &[String]) -> Result<Vec<Found>, EngineError> {
-        let options = query::ListVolumesOptions { filters: by_labels(labels) };
+        let options = query::ListVolumesOptions { filters: Some(by_labels(labels)) };
         let answer = self.docker()?.list_volumes(Some(options)).await.map_err(|error| self.error(error))?;
         let volumes = answer.volumes.unwrap_or_default();
         Ok(volumes.into_iter().filter_map(|volume| found(Some(volume.name.clone()), Some(&volume.name))).collect())
@@ -443,7 +332,7 @@ impl DockerClient for Bollard {
     async fn containers(&self, labels: &[String]) -> Result<Vec<Found>, EngineError> {
         let options = query::ListContainersOptions {
             all: true,
-            filters: by_labels(labels),
+            filters: Some(by_labels(labels)),
             ..query::ListContainersOptions::default()
         };
         let containers = self.docker()?.list_containers(Some(options)).await.map_err(|error| self.error(error))?;
@@ -478,37 +367,5 @@ fn facts(answer: ContainerInspectResponse) -> ContainerFacts {
         out_of_memory: state.oom_killed.unwrap_or_default(),
         health_log: health.log.unwrap_or_default().into_iter().filter_map(|check| check.output).collect(),
         published: published.collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path;
-
-    #[test]
-    fn nothing_that_changes_the_request_is_taken_for_a_name() {
-        let id = format!("sha256:{}", "a".repeat(64));
-        for good in ["3f2a", &id, "docker.io/library/postgres:16", "r:5000/a/b@sha256:00"] {
-            assert_eq!(path(good), Ok(good));
-        }
-        for hostile in [
-            "",
-            "../volumes/victim",
-            "x/../../containers/prune",
-            "x/kill?signal=KILL#",
-            "x#",
-            "x%2f..",
-            "/x",
-            "x/",
-            "x//y",
-            "./x",
-            "x y",
-            "x\ny",
-            "x\\y",
-            "é",
-        ] {
-            assert!(path(hostile).is_err(), "{hostile:?}");
-        }
-        assert!(path(&"a".repeat(513)).is_err());
     }
 }

@@ -49,7 +49,7 @@ fn anonymous_volumes_of(run: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_job_that_ends_anyhow_leaves_nothing() {
-    let mut job = Job::new(containers_grant());
+    let mut job = Job::new(&containers_grant());
     furnish(&mut job).await;
     let anonymous = anonymous_volumes_of(&job.run());
     assert_eq!(anonymous.len(), 1);
@@ -63,7 +63,7 @@ async fn a_job_that_ends_anyhow_leaves_nothing() {
 
 #[tokio::test]
 async fn what_was_being_created_when_the_guest_was_stopped_is_found() {
-    let mut job = Job::new(containers_grant());
+    let mut job = Job::new(&containers_grant());
     let image = job.busybox().await;
     for milliseconds in [0, 1, 3, 10, 30] {
         let mut view = job.view();
@@ -80,8 +80,8 @@ async fn what_was_being_created_when_the_guest_was_stopped_is_found() {
 
 #[tokio::test]
 async fn a_sweep_removes_one_run_and_no_other() {
-    let mut killed = Job::new(containers_grant());
-    let mut living = Job::new(containers_grant());
+    let mut killed = Job::new(&containers_grant());
+    let mut living = Job::new(&containers_grant());
     furnish(&mut killed).await;
     furnish(&mut living).await;
     let swept = sweep(&Bollard::new(), &killed.run()).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_label_inherited_from_an_image_does_not_make_a_persons_container_ours(
 
 #[tokio::test]
 async fn what_cannot_be_removed_is_said() {
-    let mut job = Job::new(containers_grant());
+    let mut job = Job::new(&containers_grant());
     furnish(&mut job).await;
     let run = job.run();
     job.ctx.client = Arc::new(Bollard::at("unix:///nonexistent.sock"));

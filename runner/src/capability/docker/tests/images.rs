@@ -35,7 +35,7 @@ async fn output(job: &mut Job, image: &Resource<Image>) -> String {
 #[tokio::test]
 async fn an_image_is_built_from_the_context_without_what_is_ignored() {
     busybox().await;
-    let mut job = Job::new(grant());
+    let mut job = Job::new(&grant());
     job.write(
         "docker/Dockerfile",
         &format!(
@@ -73,9 +73,9 @@ async fn an_image_is_built_from_the_context_without_what_is_ignored() {
 #[tokio::test]
 async fn a_build_that_fails_says_what_it_last_said_and_leaves_no_container() {
     busybox().await;
-    let mut job = Job::new(grant());
+    let mut job = Job::new(&grant());
     let mark = uuid::Uuid::new_v4();
-    job.write("Dockerfile", &format!("FROM {BUSYBOX}\nRUN echo {mark} && echo 'the 'reason >&2 && exit 3\n"));
+    job.write("Dockerfile", &format!("FROM {BUSYBOX}\nRUN echo {mark} >&2 && echo 'the 'reason >&2 && exit 3\n"));
     let error = job.view().build(build("Dockerfile")).await.unwrap_err();
     let Error::Failed(text) = error else { panic!("{error:?}") };
     assert!(
@@ -95,7 +95,7 @@ async fn a_build_that_fails_says_what_it_last_said_and_leaves_no_container() {
 #[tokio::test]
 async fn a_build_ends_with_its_job() {
     busybox().await;
-    let mut job = Job::new(grant());
+    let mut job = Job::new(&grant());
     let mark = uuid::Uuid::new_v4();
     job.write("Dockerfile", &format!("FROM {BUSYBOX}\nRUN echo {mark} && sleep 50\n"));
     let (cancelled, log) = (job.cancelled.clone(), job.log.clone());
@@ -125,7 +125,7 @@ async fn a_base_image_cannot_slip_instructions_or_labels_into_a_build() {
     image(&labelled, &format!("FROM {BUSYBOX}\nLABEL {RUN_LABEL}=x\n"), &[]).await;
     let mut grants = grant();
     grants["docker"]["images"] = json!(["runner.local/test-*"]);
-    let mut job = Job::new(grants);
+    let mut job = Job::new(&grants);
     job.write("onbuild", &format!("FROM {name}"));
     job.write("label", &format!("FROM {BUSYBOX}\nLABEL \"dev.runner.job\"=x"));
     job.write("inherited", &format!("FROM {labelled}\nRUN true"));
@@ -144,7 +144,7 @@ async fn arguments_mean_to_the_engine_what_they_mean_to_the_scan() {
     // A value given for an ARG before the first FROM wins over its default; quotes are taken away; a stage's own ARG
     // does not reach FROM. Were one of these read differently, the engine would look for another image.
     busybox().await;
-    let mut job = Job::new(grant());
+    let mut job = Job::new(&grant());
     let (repository, tag) = BUSYBOX.rsplit_once(':').unwrap();
     for (number, (dockerfile, args)) in [
         (format!("ARG TAG=\"{tag}\"\nFROM {repository}:$TAG\n"), vec![]),
@@ -167,7 +167,7 @@ async fn an_image_is_found_by_what_is_granted_or_its_own_name() {
     busybox().await;
     let mut grants = grant();
     grants["docker"]["push"] = json!(["runner.local/test-own-*"]);
-    let mut job = Job::new(grants);
+    let mut job = Job::new(&grants);
     let missing = format!("{}-none", BUSYBOX.rsplit_once(':').unwrap().0);
     assert!(matches!(job.view().find(missing).await, Err(Error::Denied(_))));
     let image = job.busybox().await;

@@ -35,12 +35,12 @@ struct Job {
 }
 
 impl Job {
-    fn new(grants: Value) -> Self {
+    fn new(grants: &Value) -> Self {
         Self::with(grants, Arc::new(Bollard::new()))
     }
 
-    fn with(grants: Value, client: Arc<dyn DockerClient>) -> Self {
-        let grants = Grants::from_json(&grants).unwrap();
+    fn with(grants: &Value, client: Arc<dyn DockerClient>) -> Self {
+        let grants = Grants::from_json(grants).unwrap();
         let workspace = tempfile::tempdir().unwrap();
         let log_dir = tempfile::tempdir().unwrap();
         let log = log_dir.path().join("log");

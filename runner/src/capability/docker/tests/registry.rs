@@ -79,7 +79,7 @@ fn program() -> PathBuf {
 fn job(registry: &Registry, client: Bollard) -> Job {
     let images = json!([BUSYBOX, format!("{}/*", registry.address)]);
     let push = json!([format!("{}/team/app", registry.address)]);
-    Job::with(json!({"docker": {"images": images, "push": push}}), Arc::new(client))
+    Job::with(&json!({"docker": {"images": images, "push": push}}), Arc::new(client))
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn credentials_are_the_hosts_and_show_up_nowhere() {
 async fn a_registry_that_is_not_there_is_an_error_not_a_wait() {
     busybox().await;
     let grants = json!({"docker": {"images": ["127.0.0.1:1/*", BUSYBOX], "push": ["127.0.0.1:1/x"]}});
-    let mut job = Job::new(grants);
+    let mut job = Job::new(&grants);
     let pulled = job.view().pull("127.0.0.1:1/x:1".to_owned()).await;
     assert!(matches!(&pulled, Err(Error::Failed(text)) if text.contains("refused")), "{pulled:?}");
     let image = job.busybox().await;

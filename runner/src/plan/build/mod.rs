@@ -1,17 +1,14 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
-use super::grant::Grants;
-use super::job::{
-    ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule, StepJob,
-};
-use super::{BuildContext, OutputReference, references};
-use crate::pipeline::attribute::{
-    CommandAttributes, ExitStatus, Field, FieldKind, InputAttributes, Pattern, Retry, Shared, SoftFail,
-};
+mod connect;
+mod work;
+
+use super::BuildContext;
+use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan};
+use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail};
 use crate::pipeline::condition::{self, Condition, Scope};
-use crate::pipeline::{CommandStep, Diagnostic, Node, NodeKind, Pipeline, Span, Spanned, Step, StepKind, branches};
+use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
 /// Decides everything that can be decided before a run: which jobs there are, in which order, and which are skipped.
@@ -204,7 +201,7 @@ impl<'a> Builder<'a> {
         part: Option<Part>,
     ) {
         let Some(mut work) = self.work(step, attributes, span) else { return };
-        work.soft_fail = soft_fail_rules(soft_fail);
+        work.soft_fail = work::soft_fail_rules(soft_fail);
         work.retry = self.retry_rules(&attributes.retry);
         work.timeout_minutes = attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value);
         work.artifact_paths = attributes.artifact_paths.iter().map(|path| path.value.clone()).collect();
@@ -213,9 +210,10 @@ impl<'a> Builder<'a> {
             work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
         }
         let shared = &attributes.shared;
+        self.without_effect(step, attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
-        let label = label.unwrap_or_else(|| default_label(&work));
+        let label = label.unwrap_or_else(|| work::default_label(&work));
         let references = work.references.clone();
         let concurrency = attributes.concurrency.as_ref();
         let job = Job {
@@ -238,115 +236,6 @@ impl<'a> Builder<'a> {
             let with = attributes.with.map_or(span, |with| with.nearest(&reference.pointer).span);
             let step = Spanned::new(reference.step, with);
             self.by_key[position].push(KeyDependency { step, allow_failure: false, output: true });
-        }
-    }
-
-    /// What the job runs: a component with its parameters and grants, or the command.
-    fn work(&mut self, step: &CommandStep, attributes: &CommandAttributes<'_>, span: Span) -> Option<StepJob> {
-        let env = step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())).collect();
-        let mut work = StepJob {
-            uses: "command".to_owned(),
-            component: None,
-            command: false,
-            params: json!({}),
-            references: Vec::new(),
-            grants: Grants::default(),
-            env,
-            soft_fail: Vec::new(),
-            retry: Vec::new(),
-            timeout_minutes: None,
-            artifact_paths: Vec::new(),
-        };
-        if let Some(plugin) = step.plugins.first() {
-            self.errors.push(
-                Diagnostic::error(format!("the plugin `{}` is not mapped to a component", plugin.source.value))
-                    .at(plugin.source.span)
-                    .help("plugins are never fetched from the network; write the step with `uses:` and a component"),
-            );
-            return None;
-        }
-        if let Some(grants) = attributes.grants {
-            match Grants::from_json(&json_of(grants)) {
-                Ok(grants) => work.grants = grants,
-                Err(error) => {
-                    let place = grants.nearest(&error.pointer);
-                    self.errors.push(Diagnostic::error(format!("not a grant: {}", error.message)).at(place.span));
-                }
-            }
-        }
-        match (&attributes.uses, &step.command) {
-            (Some(uses), Some(command)) => {
-                self.errors.push(
-                    Diagnostic::error("a step has either `uses` or `command`, not both")
-                        .at(command.span)
-                        .help(format!("remove `command`, or `uses: {}`", uses.value)),
-                );
-                return None;
-            }
-            (Some(uses), None) => {
-                work.uses.clone_from(&uses.value);
-                work.params = attributes.with.map_or_else(|| json!({}), json_of);
-                match references(&work.params) {
-                    Ok(found) => work.references = found,
-                    Err((pointer, problem)) => {
-                        let place = attributes.with.map_or(span, |with| with.nearest(&pointer).span);
-                        self.errors.push(Diagnostic::error(problem).at(place));
-                    }
-                }
-            }
-            (None, command) => {
-                if let Some(image) = attributes.image.as_ref().or(self.image.as_ref()) {
-                    self.errors.push(
-                        Diagnostic::error("`image` for commands is not supported by this version")
-                            .at(image.span)
-                            .help("without it the command would run on the host; remove `image` if that is meant"),
-                    );
-                }
-                if let Some(with) = attributes.with {
-                    self.errors.push(
-                        Diagnostic::error("`with` needs a component")
-                            .at(with.span)
-                            .help("name the component in `uses`"),
-                    );
-                }
-                let Some(command) = command else {
-                    self.errors.push(Diagnostic::error("the step has no `command` to execute").at(span));
-                    return None;
-                };
-                work.command = true;
-                work.params = json!({"command": command.value});
-                self.command_references(&mut work, step, command);
-            }
-        }
-        Some(work)
-    }
-
-    /// Outputs of other jobs reach a command through its environment: within the script they would be code.
-    fn command_references(&mut self, work: &mut StepJob, step: &CommandStep, command: &Spanned<String>) {
-        if references(&work.params).is_ok_and(|found| !found.is_empty()) {
-            self.errors.push(
-                Diagnostic::error("outputs of other steps cannot stand in a command, where they would be run as code")
-                    .at(command.span)
-                    .help("set a variable in the step's `env` to it, and use that in the command as \"$$NAME\""),
-            );
-        }
-        let mut env = Map::new();
-        for (name, value) in &step.env {
-            let text = Value::String(value.value.to_string());
-            match references(&text) {
-                Ok(found) if found.is_empty() => {}
-                Ok(found) => {
-                    let pointer = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
-                    work.references
-                        .extend(found.into_iter().map(|one| OutputReference { pointer: pointer.clone(), ..one }));
-                    work.env.shift_remove(name);
-                    env.insert(name.clone(), text);
-                }
-                Err((_, problem)) => self.errors.push(Diagnostic::error(problem).at(value.value.span)),
-            }
-        }
-        if !env.is_empty() {
-            work.params["env"] = Value::Object(env);
         }
     }
 
@@ -433,49 +322,6 @@ impl<'a> Builder<'a> {
         self.by_key.push(by_key);
     }
 
-    /// Turns dependencies by key into edges, and puts dependencies first in the plan.
-    fn connect(&mut self) {
-        for (position, dependencies) in std::mem::take(&mut self.by_key).into_iter().enumerate() {
-            for KeyDependency { step, allow_failure, output } in dependencies {
-                let Some(found) = self.keys.get(&step.value) else {
-                    let mut known: Vec<&str> = self.keys.keys().map(String::as_str).collect();
-                    known.sort_unstable();
-                    let error = Diagnostic::error(format!("no step has the key `{}`", step.value)).at(step.span);
-                    self.errors.push(match known.as_slice() {
-                        [] => error.help("give the step it depends on a `key`"),
-                        known => error.help(format!("the keys are: {}", known.join(", "))),
-                    });
-                    continue;
-                };
-                for job in found.clone() {
-                    if output && self.jobs[job.index()].skip.is_some() && self.jobs[position].skip.is_none() {
-                        let message =
-                            format!("the outputs of `{}` are used here, but that step is skipped", step.value);
-                        let reason = self.jobs[job.index()].skip.clone().unwrap_or_default();
-                        self.errors.push(
-                            Diagnostic::error(message)
-                                .at(step.span)
-                                .help(format!("it is skipped because {reason}; give both steps the same condition")),
-                        );
-                    }
-                    let edges = &mut self.jobs[position].depends_on;
-                    if !edges.iter().any(|edge| edge.job == job) {
-                        edges.push(Dependency { job, allow_failure });
-                    }
-                }
-            }
-        }
-        if let Some(cycle) = cycle(&self.jobs) {
-            let names: Vec<&str> = cycle.iter().map(|job| self.jobs[job.index()].name.as_str()).collect();
-            let (start, end) = self.jobs[cycle[0].index()].span;
-            self.errors.push(
-                Diagnostic::error(format!("the steps wait for each other: {}", names.join(" → ")))
-                    .at(Span::new(start, end))
-                    .help("remove one of the dependencies"),
-            );
-        }
-    }
-
     fn register(&mut self, key: &Spanned<String>, jobs: Vec<JobId>) {
         if key.value.is_empty() {
             return;
@@ -516,23 +362,6 @@ impl<'a> Builder<'a> {
                 None
             }
         }
-    }
-
-    fn retry_rules(&mut self, retry: &Retry) -> Vec<RetryRule> {
-        let mut rules = Vec::new();
-        for rule in &retry.automatic {
-            if matches!(rule.signal, Pattern::Is(_)) || matches!(rule.signal_reason, Pattern::Is(_)) {
-                self.warnings
-                    .push(Diagnostic::warning("retry rules for signals have no effect in this version").at(rule.span));
-                continue;
-            }
-            let any = rule.exit_status.iter().any(|status| matches!(status, ExitStatus::Any));
-            rules.push(RetryRule {
-                exit_status: (!any).then(|| rule.exit_status.iter().filter_map(|status| code(*status)).collect()),
-                limit: u32::try_from(rule.limit).unwrap_or(u32::MAX),
-            });
-        }
-        rules
     }
 
     /// A name nobody else in the plan has, made of what the user wrote.
@@ -580,21 +409,6 @@ fn after(job: JobId) -> Dependency {
     Dependency { job, allow_failure: false }
 }
 
-fn code(status: ExitStatus) -> Option<i32> {
-    match status {
-        ExitStatus::Any => None,
-        ExitStatus::Code(code) => i32::try_from(code).ok(),
-    }
-}
-
-fn soft_fail_rules(soft_fail: &SoftFail) -> Vec<SoftFailRule> {
-    match soft_fail {
-        SoftFail::Never => Vec::new(),
-        SoftFail::Always => vec![SoftFailRule { exit_status: None }],
-        SoftFail::On(statuses) => statuses.iter().map(|status| SoftFailRule { exit_status: code(*status) }).collect(),
-    }
-}
-
 fn gate_field(field: &Field) -> GateField {
     let (default, format, options, multiple) = match &field.kind {
         FieldKind::Text { default, format } => {
@@ -619,12 +433,6 @@ fn gate_field(field: &Field) -> GateField {
     }
 }
 
-/// The first line of the command, or the component.
-fn default_label(work: &StepJob) -> String {
-    let command = work.params.get("command").and_then(Value::as_str).filter(|_| work.command);
-    command.and_then(|command| command.trim().lines().next()).unwrap_or(&work.uses).to_owned()
-}
-
 /// Lower-case letters, digits, `-`, `_` and `.`, at most 32 of them; emoji names such as `:docker:` are left out.
 fn slug(text: &str) -> String {
     let words =
@@ -642,59 +450,4 @@ fn slug(text: &str) -> String {
     }
     let slug = slug.trim_matches(['-', '.']);
     if slug.is_empty() { "step".to_owned() } else { slug.to_owned() }
-}
-
-/// The value as JSON; dates become text, numbers that JSON has not become null.
-fn json_of(node: &Node) -> Value {
-    match &node.kind {
-        NodeKind::Null => Value::Null,
-        NodeKind::Bool(value) => Value::Bool(*value),
-        NodeKind::Int(value) => Value::from(*value),
-        NodeKind::UInt(value) => Value::from(*value),
-        NodeKind::Float(value) => Value::from(*value),
-        NodeKind::Timestamp(text) | NodeKind::String(text) => Value::String(text.clone()),
-        NodeKind::Sequence(items) => Value::Array(items.iter().map(json_of).collect()),
-        NodeKind::Mapping(mapping) => Value::Object(
-            mapping.iter().map(|(key, entry)| (key.clone(), json_of(&entry.value))).collect::<Map<_, _>>(),
-        ),
-    }
-}
-
-/// Jobs that wait for each other in a ring, if there are any.
-fn cycle(jobs: &[Job]) -> Option<Vec<JobId>> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
-    }
-    let mut marks = vec![Mark::New; jobs.len()];
-    for start in 0..jobs.len() {
-        if marks[start] != Mark::New {
-            continue;
-        }
-        // The way from `start`, each with the position of the edge to follow next.
-        let mut way = vec![(start, 0)];
-        marks[start] = Mark::Open;
-        while let Some((job, edge)) = way.last_mut() {
-            let Some(next) = jobs[*job].depends_on.get(*edge).map(|dependency| dependency.job.index()) else {
-                marks[*job] = Mark::Done;
-                way.pop();
-                continue;
-            };
-            *edge += 1;
-            match marks[next] {
-                Mark::New => {
-                    marks[next] = Mark::Open;
-                    way.push((next, 0));
-                }
-                Mark::Open => {
-                    let from = way.iter().position(|(job, _)| *job == next).unwrap_or_default();
-                    return Some(way[from..].iter().map(|(job, _)| id(*job)).chain([id(next)]).collect());
-                }
-                Mark::Done => {}
-            }
-        }
-    }
-    None
 }

@@ -1,0 +1,97 @@
+//! Files between the workspace and a container: copies in before it starts, results out.
+
+use super::beneath::{self, Opened};
+use super::client::ContainerSpec;
+use super::construct::{Copy, check_absolute};
+use super::context::{self, Packing};
+use super::ignore_file::IgnoreFile;
+use super::{DockerCtx, archive, pipe};
+use crate::capability::Error;
+use crate::plan::grant::Access;
+use std::sync::Arc;
+
+/// A file or directory that goes into a container.
+pub(super) struct OpenedCopy {
+    /// Path below the workspace, in normal form.
+    source: String,
+    /// Absolute path in the container.
+    target: String,
+    found: Opened,
+}
+
+impl DockerCtx {
+    /// Opens what is to be copied, as far as `grants.workspace` permits, and makes room for it in the container.
+    pub(super) async fn open_copies(
+        &self,
+        copies: Vec<Copy>,
+        spec: &mut ContainerSpec,
+    ) -> Result<Vec<OpenedCopy>, Error> {
+        let mut opened = Vec::new();
+        for Copy { source, target } in copies {
+            let source = match self.scope.workspace.check(&source, Access::Read) {
+                Err(Error::Denied(reason)) => return Err(self.scope.deny("docker", "copy-in", &source, reason).await),
+                other => other?,
+            };
+            let root = self.scope.workspace.dir();
+            let found = beneath::open(root, &source)?;
+            match found {
+                // An empty volume hides what the image has there, as a mount does, and can be written below a
+                // read-only root.
+                Opened::Directory(_) => spec.scratch.push(target.clone()),
+                Opened::File(_) if spec.read_only_root => {
+                    return Err(Error::Invalid(format!(
+                        "the file `{source}` cannot be copied below a read-only root; copy the directory it is in"
+                    )));
+                }
+                Opened::File(_) => {}
+            }
+            opened.push(OpenedCopy { source, target, found });
+        }
+        Ok(opened)
+    }
+
+    /// Copies it into a container that was created, and not started yet.
+    pub(super) async fn copy_in(&self, id: &str, copy: OpenedCopy) -> Result<(), Error> {
+        let OpenedCopy { source, target, found } = copy;
+        let tried = format!("copy `{source}` into the container");
+        let client = &self.client;
+        match found {
+            Opened::Directory(dir) => {
+                let packing = Packing {
+                    dir,
+                    is_root: source == ".",
+                    name: source,
+                    ignore: IgnoreFile::default(),
+                    fixed: Vec::new(),
+                    advice: "copy a directory that holds less",
+                };
+                let log = self.scope.log.clone();
+                let pack = move |out: &mut _| context::pack(&packing, out).map(|skipped| context::tell(&log, &skipped));
+                self.send_archive(&tried, pack, |archive| client.upload(id, &target, archive)).await
+            }
+            Opened::File(file) => {
+                let path = target.trim_start_matches('/').to_owned();
+                let pack = move |out: &mut _| context::pack_file(&file, &source, &path, out);
+                self.send_archive(&tried, pack, |archive| client.upload(id, "/", archive)).await
+            }
+        }
+    }
+
+    pub(super) async fn copy_out(&mut self, id: &str, path: &str, target: &str) -> Result<(), Error> {
+        self.live(id)?;
+        check_absolute(path, "path")?;
+        if path.is_empty() {
+            return Err(Error::Invalid("there is no path to copy; expected an absolute path".to_owned()));
+        }
+        let target = match self.scope.workspace.check(target, Access::Write) {
+            Err(Error::Denied(reason)) => return Err(self.scope.deny("docker", "copy-out", target, reason).await),
+            other => other?,
+        };
+        self.allow("copy-out", &target).await?;
+        let tried = format!("copy `{path}` out of the container");
+        let stream = self.client.download(id, path).await.map_err(|error| self.failed(&tried, &error))?;
+        let (workspace, from) = (Arc::clone(&self.scope.workspace), path.to_owned());
+        let unpack = move |archive: &mut dyn std::io::Read| archive::unpack(workspace.dir(), &target, &from, archive);
+        pipe::receive_archive(stream, unpack).await.map_err(|error| self.failed(&tried, &error))?
+    }
+}

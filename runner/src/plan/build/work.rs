@@ -1,0 +1,184 @@
+//! What a job runs: a component with its parameters and grants, or a command.
+
+use super::Builder;
+use crate::pipeline::attribute::{CommandAttributes, ExitStatus, Pattern, Retry, SoftFail};
+use crate::pipeline::{CommandStep, Diagnostic, Node, Span, Spanned};
+use crate::plan::grant::Grants;
+use crate::plan::job::{RetryRule, SoftFailRule, StepJob};
+use crate::plan::{OutputReference, references};
+use serde_json::{Map, Value, json};
+
+impl Builder<'_> {
+    /// What the job runs: a component with its parameters and grants, or the command.
+    pub(super) fn work(
+        &mut self,
+        step: &CommandStep,
+        attributes: &CommandAttributes<'_>,
+        span: Span,
+    ) -> Option<StepJob> {
+        let env = step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())).collect();
+        let mut work = StepJob {
+            uses: "command".to_owned(),
+            component: None,
+            command: false,
+            params: json!({}),
+            references: Vec::new(),
+            grants: Grants::default(),
+            env,
+            soft_fail: Vec::new(),
+            retry: Vec::new(),
+            timeout_minutes: None,
+            artifact_paths: Vec::new(),
+        };
+        if let Some(plugin) = step.plugins.first() {
+            self.errors.push(
+                Diagnostic::error(format!("the plugin `{}` is not mapped to a component", plugin.source.value))
+                    .at(plugin.source.span)
+                    .help("plugins are never fetched from the network; write the step with `uses:` and a component"),
+            );
+            return None;
+        }
+        if let Some(grants) = attributes.grants {
+            match Grants::from_json(&grants.to_json()) {
+                Ok(grants) => work.grants = grants,
+                Err(error) => {
+                    let place = grants.nearest(&error.pointer);
+                    self.errors.push(Diagnostic::error(format!("not a grant: {}", error.message)).at(place.span));
+                }
+            }
+        }
+        match (&attributes.uses, &step.command) {
+            (Some(uses), Some(command)) => {
+                self.errors.push(
+                    Diagnostic::error("a step has either `uses` or `command`, not both")
+                        .at(command.span)
+                        .help(format!("remove `command`, or `uses: {}`", uses.value)),
+                );
+                return None;
+            }
+            (Some(uses), None) => {
+                work.uses.clone_from(&uses.value);
+                work.params = attributes.with.map_or_else(|| json!({}), Node::to_json);
+                match references(&work.params) {
+                    Ok(found) => work.references = found,
+                    Err((pointer, problem)) => {
+                        let place = attributes.with.map_or(span, |with| with.nearest(&pointer).span);
+                        self.errors.push(Diagnostic::error(problem).at(place));
+                    }
+                }
+            }
+            (None, command) => {
+                if let Some(image) = attributes.image.as_ref().or(self.image.as_ref()) {
+                    self.errors.push(
+                        Diagnostic::error("`image` for commands is not supported by this version")
+                            .at(image.span)
+                            .help("without it the command would run on the host; remove `image` if that is meant"),
+                    );
+                }
+                if let Some(with) = attributes.with {
+                    self.errors.push(
+                        Diagnostic::error("`with` needs a component")
+                            .at(with.span)
+                            .help("name the component in `uses`"),
+                    );
+                }
+                let Some(command) = command else {
+                    self.errors.push(Diagnostic::error("the step has no `command` to execute").at(span));
+                    return None;
+                };
+                work.command = true;
+                work.params = json!({"command": command.value});
+                self.command_references(&mut work, step, command);
+            }
+        }
+        Some(work)
+    }
+
+    /// Outputs of other jobs reach a command through its environment: within the script they would be code.
+    fn command_references(&mut self, work: &mut StepJob, step: &CommandStep, command: &Spanned<String>) {
+        if references(&work.params).is_ok_and(|found| !found.is_empty()) {
+            self.errors.push(
+                Diagnostic::error("outputs of other steps cannot stand in a command, where they would be run as code")
+                    .at(command.span)
+                    .help("set a variable in the step's `env` to it, and use that in the command as \"$$NAME\""),
+            );
+        }
+        let mut env = Map::new();
+        for (name, value) in &step.env {
+            let text = Value::String(value.value.to_string());
+            match references(&text) {
+                Ok(found) if found.is_empty() => {}
+                Ok(found) => {
+                    let pointer = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
+                    work.references
+                        .extend(found.into_iter().map(|one| OutputReference { pointer: pointer.clone(), ..one }));
+                    work.env.shift_remove(name);
+                    env.insert(name.clone(), text);
+                }
+                Err((_, problem)) => self.errors.push(Diagnostic::error(problem).at(value.value.span)),
+            }
+        }
+        if !env.is_empty() {
+            work.params["env"] = Value::Object(env);
+        }
+    }
+
+    /// Says which attributes are read and do nothing here, so that nobody relies on them.
+    pub(super) fn without_effect(&mut self, step: &CommandStep, attributes: &CommandAttributes<'_>) {
+        let first_secret = step.secrets.first().map(|secret| secret.key.span);
+        let artifacts = attributes.artifact_paths.first().map(|path| path.span);
+        let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
+        let changed = attributes.shared.if_changed.as_ref().map(|globs| globs.span);
+        for (name, place, instead) in [
+            ("secrets", first_secret, "set them in the environment of the runner"),
+            ("artifact_paths", artifacts, "the files stay in the workspace"),
+            ("cache", cache, "the step runs every time"),
+            ("if_changed", changed, "the step runs whatever has changed"),
+        ] {
+            let Some(place) = place else { continue };
+            let message = format!("`{name}` has no effect in this version: {instead}");
+            let warning = Diagnostic::warning(message).at(place);
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    pub(super) fn retry_rules(&mut self, retry: &Retry) -> Vec<RetryRule> {
+        let mut rules = Vec::new();
+        for rule in &retry.automatic {
+            if matches!(rule.signal, Pattern::Is(_)) || matches!(rule.signal_reason, Pattern::Is(_)) {
+                self.warnings
+                    .push(Diagnostic::warning("retry rules for signals have no effect in this version").at(rule.span));
+                continue;
+            }
+            let any = rule.exit_status.iter().any(|status| matches!(status, ExitStatus::Any));
+            rules.push(RetryRule {
+                exit_status: (!any).then(|| rule.exit_status.iter().filter_map(|status| code(*status)).collect()),
+                limit: u32::try_from(rule.limit).unwrap_or(u32::MAX),
+            });
+        }
+        rules
+    }
+}
+
+fn code(status: ExitStatus) -> Option<i32> {
+    match status {
+        ExitStatus::Any => None,
+        ExitStatus::Code(code) => i32::try_from(code).ok(),
+    }
+}
+
+pub(super) fn soft_fail_rules(soft_fail: &SoftFail) -> Vec<SoftFailRule> {
+    match soft_fail {
+        SoftFail::Never => Vec::new(),
+        SoftFail::Always => vec![SoftFailRule { exit_status: None }],
+        SoftFail::On(statuses) => statuses.iter().map(|status| SoftFailRule { exit_status: code(*status) }).collect(),
+    }
+}
+
+/// The first line of the command, or the component.
+pub(super) fn default_label(work: &StepJob) -> String {
+    let command = work.params.get("command").and_then(Value::as_str).filter(|_| work.command);
+    command.and_then(|command| command.trim().lines().next()).unwrap_or(&work.uses).to_owned()
+}
