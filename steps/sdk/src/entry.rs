@@ -23,8 +23,7 @@ pub trait Step {
 
     /// The grants a run with these parameters will ask for. Asked with nothing granted, while planning and before
     /// the run; parameters listed in `unknown` hold the text that refers to another job's output.
-    fn needs(params: &Self::Params, unknown: &Unknown) -> Result<Needs, Failure> {
-        let _ = (params, unknown);
+    fn needs(_params: &Self::Params, _unknown: &Unknown) -> Result<Needs, Failure> {
         Ok(Needs::new())
     }
 
