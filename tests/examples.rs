@@ -1,6 +1,6 @@
 //! Every example, run as its README says.
 
-use crate::project::{Project, root};
+use crate::project::{Project, on_the_engine, root};
 use std::process::Command;
 
 #[test]
@@ -12,7 +12,6 @@ fn hello() {
 /// The whole way: test, publish, deploy to test, block, deploy the same to production.
 #[test]
 fn orders() {
-    let before = Leftovers::look();
     let output = Command::new("bash")
         .arg(root().join("examples/orders/run"))
         .env("RUNNER", env!("CARGO_BIN_EXE_runner"))
@@ -20,7 +19,7 @@ fn orders() {
         .unwrap();
     let said = crate::project::said(&output).expect_status(0);
     said.expect_stdout("passed").expect_stdout("unblocked by");
-    assert_eq!(Leftovers::look(), before, "containers, networks and volumes are as before");
+    assert_eq!(on_the_engine(&root().join("examples/orders")), [""; 0], "nothing of it is left");
 }
 
 /// A pull request only runs the tests.
@@ -52,24 +51,5 @@ fn every_example_has_a_test() {
     for entry in std::fs::read_dir(root().join("examples")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(name == "environment" || source.contains(&format!("examples/{name}")), "{name} is run by no test");
-    }
-}
-
-/// What Docker holds besides images.
-#[derive(Debug, PartialEq)]
-struct Leftovers(Vec<String>);
-
-impl Leftovers {
-    fn look() -> Self {
-        let list = |arguments: &[&str]| {
-            let output = Command::new("docker").args(arguments).output().unwrap();
-            assert!(output.status.success(), "docker {arguments:?}: is the engine up? run examples/environment/up");
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        };
-        Self(vec![
-            list(&["ps", "-aq", "--no-trunc", "--filter", "label=dev.runner.run"]),
-            list(&["network", "ls", "-q", "--no-trunc", "--filter", "label=dev.runner.run"]),
-            list(&["volume", "ls", "-q", "--filter", "label=dev.runner.run"]),
-        ])
     }
 }

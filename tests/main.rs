@@ -10,6 +10,7 @@ mod corpus;
 mod examples;
 mod hostile;
 mod log_contract;
+mod outside;
 mod project;
 mod run;
 mod simulation;

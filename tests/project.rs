@@ -102,11 +102,7 @@ impl Project {
         command.env("HOME", home).env("USER", "tester").env("NO_COLOR", "1");
         // Shared by all tests: compiling the same components again and again would be most of their time.
         command.env("RUNNER_CACHE_DIR", cache());
-        for name in ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "DOCKER_HOST"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
+        command.envs(std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name == "DOCKER_HOST"));
         command.envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
     }
@@ -132,4 +128,19 @@ pub(crate) fn said(output: &Output) -> Said {
 
 fn cache() -> PathBuf {
     root().join("target/test-cache")
+}
+
+/// Containers, networks and volumes of any run of the project in this directory.
+pub(crate) fn on_the_engine(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let Ok(runs) = std::fs::read_dir(directory.join(".runner/runs")) else { return found };
+    for run in runs {
+        let label = format!("label=dev.runner.run={}", run.unwrap().file_name().into_string().unwrap());
+        for list in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
+            let output = Command::new("docker").args(list).args(["--filter", &label]).output().unwrap();
+            assert!(output.status.success(), "docker {list:?}: is the engine up? run examples/environment/up");
+            found.extend(String::from_utf8_lossy(&output.stdout).lines().map(|id| format!("{} {id}", list[0])));
+        }
+    }
+    found
 }

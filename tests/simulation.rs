@@ -3,17 +3,18 @@
 use proptest::prelude::*;
 use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::plan::{BuildContext, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants};
-use runner::run::{Command, JobState, RunState, schedule};
+use runner::run::{Command, JobState, RunState, Slots, schedule};
 use std::sync::Arc;
 
-fn step() -> JobKind {
+/// A step that may start these programs.
+fn step(programs: &[&str]) -> JobKind {
     JobKind::Step(Box::new(StepJob {
         uses: "echo".to_owned(),
         component: None,
         command: false,
         params: serde_json::json!({}),
         references: Vec::new(),
-        grants: Grants::default(),
+        grants: Grants { process: programs.iter().map(ToString::to_string).collect(), ..Grants::default() },
         env: indexmap::IndexMap::new(),
         soft_fail: Vec::new(),
         retry: Vec::new(),
@@ -24,7 +25,8 @@ fn step() -> JobKind {
 
 fn kinds() -> impl Strategy<Value = JobKind> {
     prop_oneof![
-        6 => Just(step()),
+        3 => Just(step(&[])),
+        3 => Just(step(&["make"])),
         1 => Just(JobKind::Wait),
         1 => Just(JobKind::Gate(Gate { prompt: String::new(), fields: Vec::new() })),
     ]
@@ -87,7 +89,7 @@ impl Simulation {
     }
 
     /// One step of the driver: does what can be done, then lets one of the things happen that can.
-    fn step(&mut self, slots: usize, Chance(chance): Chance) {
+    fn step(&mut self, slots: Slots, Chance(chance): Chance) {
         for command in schedule(&self.state, slots) {
             match command {
                 Command::Start { job, attempt } => {
@@ -102,7 +104,8 @@ impl Simulation {
                 Command::Finish { result } => self.happen(EventKind::RunFinished { result }),
             }
         }
-        assert!(self.state.running_count() <= slots);
+        let running = self.state.running_count();
+        assert!(running.computing <= slots.computing && running.reaching <= slots.reaching);
         let chance = chance as usize;
         let blocked: Vec<JobId> = self.state.blocked().collect();
         if self.state.run_result().is_some() {
@@ -146,7 +149,7 @@ proptest! {
     #[test]
     fn every_run_ends_and_any_prefix_of_its_log_gives_the_same_state(
         plan in plans(),
-        slots in 1usize..5,
+        slots in (1usize..5, 1usize..5).prop_map(|(reaching, computing)| Slots { reaching, computing }),
         chances in proptest::collection::vec(any::<u32>().prop_map(Chance), 400),
     ) {
         let mut simulation = Simulation::new(plan);
@@ -184,7 +187,7 @@ proptest! {
 
 #[test]
 fn a_stale_attempt_cannot_end_a_job() {
-    let JobKind::Step(mut work) = step() else { unreachable!() };
+    let JobKind::Step(mut work) = step(&[]) else { unreachable!() };
     work.retry = vec![runner::plan::RetryRule { exit_status: None, limit: 1 }];
     let mut plan = Plan {
         pipeline: String::new(),

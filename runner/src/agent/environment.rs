@@ -58,6 +58,11 @@ pub fn job_environment(
     env
 }
 
+/// The runner's own environment. What is not UTF-8 is left out: neither the pipeline nor the event log could hold it.
+pub fn own_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// Whether a variable's name says that its value is a secret; the list is that of Buildkite's agent.
 #[must_use]
 pub(super) fn is_secret_name(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! One attempt of a job, from its assignment to its result.
 
-use super::environment::{RunFacts, is_secret_name, job_environment};
+use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
 use super::log::JobLog;
 use crate::capability::process::Programs;
 use crate::capability::{JobName, JobScope, Workspace};
@@ -55,7 +55,7 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, std::env::vars());
+        let env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, own_environment());
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }

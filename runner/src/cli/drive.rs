@@ -11,7 +11,7 @@ use crate::host::{LoadedComponent, StepEngine};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::Terminal;
-use crate::run::{self, Answer, Driver, Finished, RunState, Stop};
+use crate::run::{self, Answer, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, Write};
@@ -32,7 +32,7 @@ pub(super) struct Drive {
     pub(super) engine: StepEngine,
     pub(super) components: HashMap<String, LoadedComponent>,
     pub(super) answers: HashMap<JobId, Answer>,
-    pub(super) slots: usize,
+    pub(super) slots: Slots,
     /// Whether to stay while the run is blocked.
     pub(super) wait: bool,
 }
@@ -201,9 +201,13 @@ fn stop_on_signals() -> Result<watch::Receiver<Stop>, Error> {
     Ok(receiver)
 }
 
-/// How many jobs run at once unless said otherwise: steps mostly wait for something else than the processor.
-pub(super) fn default_slots() -> usize {
-    std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2)
+/// How many jobs run at once: as many as the user says, else twice as many as there are processors, because steps
+/// mostly wait for something else. Jobs that only compute are bounded by the memory they may take (512 MiB each).
+pub(super) fn slots(jobs: Option<u32>) -> Slots {
+    jobs.map_or_else(
+        || Slots { reaching: std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2), computing: 16 },
+        |jobs| Slots::of(jobs as usize),
+    )
 }
 
 /// The components of a plan made before, found again.

@@ -43,13 +43,9 @@ RUNNER_LOG=debug shows what the runner itself does; NO_COLOR=1 turns colours off
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a pipeline
     Run(run::Run),
-    /// Check a pipeline without running it
     Check(check::Check),
-    /// Show what a run would do: jobs, their order, components and grants
     Plan(plan::Plan),
-    /// Let a blocked run go on
     Unblock(unblock::Unblock),
 }
 

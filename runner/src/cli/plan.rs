@@ -7,14 +7,16 @@ use crate::plan::{Job, JobKind, StepJob};
 use clap::Args;
 use std::io::Write;
 
-/// Show what a run would do: jobs, what they wait for, why one is skipped, components with digests, and grants.
+/// Show what a run would do.
+///
+/// Jobs, what they wait for, why one is skipped, components with digests, and grants.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
-    #[command(flatten)]
-    pipeline: PipelineFlags,
     /// As JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pipeline: PipelineFlags,
 }
 
 impl Plan {

@@ -3,6 +3,7 @@
 use super::context::ContextFlags;
 use super::error::{Error, ExitStatus};
 use super::project::{Project, cache_directory};
+use crate::agent::own_environment;
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
@@ -57,7 +58,7 @@ impl PipelineFlags {
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
         let context = self.context.detect(&project.directory, &document, &source);
-        let mut env: Env = std::env::vars().collect();
+        let mut env: Env = own_environment().collect();
         for (name, value) in context.variables() {
             env.set(name, value);
         }

@@ -1,7 +1,7 @@
 //! `runner run`
 
 use super::diagnostic;
-use super::drive::{Drive, default_slots, preflight};
+use super::drive::{Drive, preflight, slots};
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared};
 use crate::event::{Event, EventKind};
@@ -23,8 +23,6 @@ use std::sync::Arc;
 /// (exit status 5) and goes on with `runner unblock`.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    #[command(flatten)]
-    pipeline: PipelineFlags,
     /// Answer this block or input step (its key) in advance; can be repeated
     #[arg(long, value_name = "STEP")]
     unblock: Vec<String>,
@@ -34,6 +32,8 @@ pub(super) struct Run {
     /// Stay and wait when the run is blocked
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    pipeline: PipelineFlags,
 }
 
 impl Run {
@@ -58,7 +58,7 @@ impl Run {
             engine: components.engine().clone(),
             components: components.into_loaded(),
             answers,
-            slots: self.jobs.map_or_else(default_slots, |jobs| jobs as usize),
+            slots: slots(self.jobs),
             wait: self.wait,
         };
         drive.drive().await

@@ -1,6 +1,6 @@
 //! `runner unblock`
 
-use super::drive::{Drive, default_slots, preflight, restore};
+use super::drive::{Drive, preflight, restore, slots};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, variable};
 use super::project::Project;
@@ -15,7 +15,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Let a blocked run go on, and drive it further unless another process does.
+/// Let a blocked run go on.
+///
+/// Who did it is recorded. The run is driven further by this process, unless another one waits for it already.
 #[derive(Debug, Args)]
 pub(super) struct Unblock {
     /// Number of the run, as `runner run` printed it [default: the newest run]
@@ -99,7 +101,7 @@ impl Unblock {
             engine,
             components: components.into_loaded(),
             answers: HashMap::new(),
-            slots: self.jobs.map_or_else(default_slots, |jobs| jobs as usize),
+            slots: slots(self.jobs),
             wait: self.wait,
         };
         drive.drive().await

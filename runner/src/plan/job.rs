@@ -194,6 +194,20 @@ pub struct GateField {
     pub multiple: bool,
 }
 
+impl Job {
+    /// Whether it is granted nothing that starts programs, containers or deployments.
+    #[must_use]
+    pub fn only_computes(&self) -> bool {
+        match &self.kind {
+            JobKind::Step(step) => {
+                let grants = &step.grants;
+                !step.command && grants.process.is_empty() && grants.docker.is_none() && grants.aws.is_none()
+            }
+            JobKind::Wait | JobKind::Gate(_) => true,
+        }
+    }
+}
+
 impl Plan {
     /// The job at a position.
     ///

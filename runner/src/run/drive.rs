@@ -11,7 +11,7 @@
 //! Every event is in the log before anything acts on it; what has come in meanwhile is appended in one batch.
 
 use super::recorder::{RecordError, Recorder, Request};
-use super::schedule::{Command, schedule};
+use super::schedule::{Command, Slots, schedule};
 use super::state::{Illegal, RunState};
 use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::log::{EventLog, LogError};
@@ -59,7 +59,7 @@ pub struct Driver {
     /// Does the jobs.
     pub executor: Arc<dyn Executor>,
     /// Jobs at once.
-    pub slots: usize,
+    pub slots: Slots,
     /// How the run is asked to end.
     pub stop: watch::Receiver<Stop>,
     /// Told the sequence of the last durable event.
@@ -153,7 +153,7 @@ impl Driver {
                 return Ok(Finished::Over(result));
             }
             let is_blocked = self.state.blocked().next().is_some();
-            if is_blocked && self.state.running_count() == 0 && !self.wait {
+            if is_blocked && self.state.running_count() == Slots::of(0) && !self.wait {
                 return Ok(Finished::Blocked);
             }
             tokio::select! {

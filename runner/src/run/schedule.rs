@@ -26,16 +26,35 @@ pub enum Command {
     },
 }
 
-/// Everything that can be done now, with at most `slots` jobs running at once.
+/// How many jobs run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Jobs that reach outside: they start programs, containers, deployments.
+    pub reaching: usize,
+    /// Jobs that only compute. They are over in microseconds, and many of them share one write to the disk.
+    pub computing: usize,
+}
+
+impl Slots {
+    /// So many of both kinds together or apart.
+    #[must_use]
+    pub fn of(jobs: usize) -> Self {
+        Self { reaching: jobs, computing: jobs }
+    }
+}
+
+/// Everything that can be done now.
 #[must_use]
-pub fn schedule(state: &RunState, slots: usize) -> Vec<Command> {
+pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
     if state.run_result().is_some() {
         return Vec::new();
     }
     if let Some(result) = state.outcome() {
         return vec![Command::Finish { result }];
     }
-    let mut free = slots.saturating_sub(state.running_count());
+    let running = state.running_count();
+    let mut reaching = slots.reaching.saturating_sub(running.reaching);
+    let mut computing = slots.computing.saturating_sub(running.computing);
     let mut groups = state.running_groups();
     let mut commands = Vec::new();
     for job in state.ready() {
@@ -44,7 +63,8 @@ pub fn schedule(state: &RunState, slots: usize) -> Vec<Command> {
             commands.push(Command::Block { job });
             continue;
         }
-        if free == 0 {
+        let free = if planned.only_computes() { &mut computing } else { &mut reaching };
+        if *free == 0 {
             continue;
         }
         if let Some(group) = &planned.concurrency {
@@ -54,7 +74,7 @@ pub fn schedule(state: &RunState, slots: usize) -> Vec<Command> {
             }
             *running += 1;
         }
-        free -= 1;
+        *free -= 1;
         commands.push(Command::Start { job, attempt: state.attempt(job) + 1 });
     }
     commands

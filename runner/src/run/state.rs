@@ -1,5 +1,6 @@
 //! The state of a run: the fold of its events over its plan. [`RunState::apply`] alone decides what is legal.
 
+use super::schedule::Slots;
 use crate::event::{Artifact, Event, EventKind, JobResult, Outcome, RunResult};
 use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
 use std::cmp::Reverse;
@@ -16,7 +17,7 @@ pub struct RunState {
     dependents: Vec<Vec<(JobId, bool)>>,
     /// Jobs that may start: the highest priority first, then the order of the plan.
     ready: BTreeSet<(Reverse<i64>, JobId)>,
-    running: usize,
+    running: Slots,
     /// Whether any job belongs to a concurrency group.
     grouped: bool,
     unfinished: usize,
@@ -113,7 +114,7 @@ impl RunState {
             jobs,
             dependents,
             ready: BTreeSet::new(),
-            running: 0,
+            running: Slots::of(0),
             failed: false,
             cancelled: false,
             result: None,
@@ -192,7 +193,7 @@ impl RunState {
         }
         status.attempt = attempt;
         status.state = JobState::Running;
-        self.running += 1;
+        *self.running(job) += 1;
         self.ready.remove(&self.order(job));
         Ok(())
     }
@@ -205,7 +206,8 @@ impl RunState {
             return Err(Illegal(format!("attempt {attempt} is stale: attempt {} runs", status.attempt)));
         }
         status.result = Some(result.clone());
-        self.running -= 1;
+        *self.running(job) -= 1;
+        let status = &mut self.jobs[job.index()];
         let again = !self.cancelled
             && result.outcome == Outcome::Failed
             && matches!(&plan.job(job).kind, JobKind::Step(step) if retry(step, result, &mut status.retries));
@@ -305,6 +307,10 @@ impl RunState {
         }
     }
 
+    fn running(&mut self, job: JobId) -> &mut usize {
+        if self.plan.job(job).only_computes() { &mut self.running.computing } else { &mut self.running.reaching }
+    }
+
     fn order(&self, job: JobId) -> (Reverse<i64>, JobId) {
         (Reverse(self.plan.job(job).priority), job)
     }
@@ -357,13 +363,13 @@ impl RunState {
     }
 
     /// Jobs of which an attempt runs.
-    pub fn running(&self) -> impl Iterator<Item = JobId> + '_ {
+    pub fn running_jobs(&self) -> impl Iterator<Item = JobId> + '_ {
         self.in_state(JobState::Running)
     }
 
     /// How many attempts run.
     #[must_use]
-    pub fn running_count(&self) -> usize {
+    pub fn running_count(&self) -> Slots {
         self.running
     }
 
@@ -373,7 +379,7 @@ impl RunState {
         let mut groups = HashMap::new();
         // Most plans have no groups, and looking at every job each time would make large ones slow.
         if self.grouped {
-            for job in self.running() {
+            for job in self.running_jobs() {
                 if let Some(group) = &self.plan.job(job).concurrency {
                     *groups.entry(group.name.as_str()).or_default() += 1;
                 }
