@@ -353,6 +353,8 @@ impl<'a> Session<'a> {
 pub fn cannot(what: impl std::fmt::Display) -> impl FnOnce(Error) -> Failure {
     move |error| match error {
         Error::Cancelled => Failure::new("the test was cancelled").exit_status(143),
+        // What the engine did not do is told in full already.
+        Error::Failed(text) if text.starts_with("cannot ") => Failure::new(text),
         Error::Denied(text)
         | Error::NotFound(text)
         | Error::Invalid(text)

@@ -101,6 +101,8 @@ impl EngineError {
             || says("requested access to the resource is denied")
         {
             Some("log in on this machine with `docker login <registry>`")
+        } else if says("connection refused") || says("no such host") || says("i/o timeout") {
+            Some("the registry does not answer: is its name right, and does it run?")
         } else if says("server gave http response to https client") {
             Some("the registry speaks plain HTTP: list it under `insecure-registries` in the engine's daemon.json")
         } else if says("no space left on device") {

@@ -17,8 +17,11 @@ const MAX_GRACE: u32 = 600;
 
 impl ProcessCtx {
     async fn check(&self, program: &str) -> Result<(), Error> {
-        let Programs::Listed(programs) = &self.programs else { return Ok(()) };
-        if programs.iter().any(|granted| granted == program) {
+        let granted = match &self.programs {
+            Programs::CommandLine => true,
+            Programs::Listed(programs) => programs.iter().any(|granted| granted == program),
+        };
+        if granted {
             return self.scope.allow("process", "spawn", program).await;
         }
         let shown = program.escape_debug();
