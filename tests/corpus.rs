@@ -13,7 +13,7 @@ use runner::pipeline::{Diagnostic, Env, Parsed, Precedence, Source, Step, StepKi
 use serde_json::Value;
 
 /// Where the corpus is; `None` when it is left out on purpose.
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let set = std::env::var_os("RUNNER_CORPUS");
     if set.as_ref().is_some_and(|set| set == "none") {
         eprintln!("RUNNER_CORPUS=none: nothing was compared");

@@ -10,6 +10,7 @@ mod corpus;
 mod examples;
 mod hostile;
 mod log_contract;
+mod mutations;
 mod outside;
 mod project;
 mod run;
