@@ -1,11 +1,9 @@
-//! The vocabulary: every fact that can happen to a run. Serialised as JSON; [`VERSION`] counts its changes.
+//! The vocabulary: every fact that can happen to a run. Serialised as JSON; the stores count its changes with their
+//! own schema, and refuse a newer one.
 
 use crate::plan::JobId;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-
-/// Version of the vocabulary, stored with every run. A reader refuses a newer one.
-pub const VERSION: u32 = 1;
 
 /// One fact, where it stands in the run's log, and when it was written down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::host::{LoadedComponent, StepEngine};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::Terminal;
-use crate::run::{self, Answer, Driver, Finished, RunState, Slots, Stop};
+use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, Write};
@@ -78,9 +78,7 @@ impl Drive {
         let report = Terminal::new(log.clone(), self.record.clone(), self.plan.clone(), self.files.logs.clone());
         let report = tokio::spawn(report.follow(progressed, logs));
         let finished = loop {
-            let events = self.log.read(&self.record.id, 0).await?;
-            let state = RunState::replay(self.plan.clone(), &events)
-                .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+            let state = state_of(&self.log, &self.record, &self.plan).await?;
             let driver = Driver {
                 run: self.record.id.clone(),
                 state,
@@ -116,9 +114,7 @@ impl Drive {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }
-        let events = self.log.read(&self.record.id, 0).await?;
-        let state = RunState::replay(self.plan.clone(), &events)
-            .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+        let state = state_of(&self.log, &self.record, &self.plan).await?;
         for job in state.blocked().collect::<Vec<_>>() {
             let planned = self.plan.job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
@@ -208,6 +204,12 @@ pub(super) fn slots(jobs: Option<u32>) -> Slots {
         || Slots { reaching: std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2), computing: 16 },
         |jobs| Slots::of(jobs as usize),
     )
+}
+
+/// The state a run's log gives.
+pub(super) async fn state_of(log: &SqliteLog, record: &RunRecord, plan: &Arc<Plan>) -> Result<RunState, Error> {
+    let events = log.read(&record.id, 0).await?;
+    Ok(RunState::replay(plan.clone(), &events).map_err(DriveError::from)?)
 }
 
 /// The components of a plan made before, found again.

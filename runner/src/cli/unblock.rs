@@ -1,6 +1,6 @@
 //! `runner unblock`
 
-use super::drive::{Drive, preflight, restore, slots};
+use super::drive::{Drive, preflight, restore, slots, state_of};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, variable};
 use super::project::Project;
@@ -56,9 +56,7 @@ impl Unblock {
         let plan = Arc::new(plan);
         let by = self.by.clone().unwrap_or_else(run::user);
         let label = loop {
-            let events = log.read(&record.id, 0).await?;
-            let state = RunState::replay(plan.clone(), &events)
-                .map_err(|error| Error::environment(format!("the log of the run is inconsistent: {error}")))?;
+            let state = state_of(&log, &record, &plan).await?;
             let job = self.find(record.number, &state)?;
             let planned = plan.job(job);
             let JobKind::Gate(gate) = &planned.kind else {

@@ -178,9 +178,13 @@ impl RunState {
     }
 
     fn begin(&mut self) {
-        for index in 0..self.jobs.len() {
-            if self.jobs[index].remaining == 0 && self.jobs[index].state == JobState::Pending {
-                self.release(job_id(index));
+        for job in (0..self.jobs.len()).map(job_id) {
+            let status = &self.jobs[job.index()];
+            if status.remaining == 0
+                && status.state == JobState::Pending
+                && let Some(state) = self.release(job)
+            {
+                self.settle(job, state);
             }
         }
     }
@@ -256,21 +260,20 @@ impl RunState {
         }
     }
 
-    /// Everything a job depends on is over: what becomes of it.
-    fn release(&mut self, job: JobId) {
+    /// Everything a job depends on is over: it may start, or the state it ends in without running.
+    fn release(&mut self, job: JobId) -> Option<JobState> {
         let planned = self.plan.job(job);
-        let state = if self.jobs[job.index()].doomed {
-            JobState::NotRun
+        if self.jobs[job.index()].doomed {
+            Some(JobState::NotRun)
         } else if planned.skip.is_some() {
-            JobState::Skipped
+            Some(JobState::Skipped)
         } else if matches!(planned.kind, JobKind::Wait) {
-            JobState::Passed
+            Some(JobState::Passed)
         } else {
             self.jobs[job.index()].state = JobState::Ready;
             self.ready.insert(self.order(job));
-            return;
-        };
-        self.settle(job, state);
+            None
+        }
     }
 
     /// A job is over: tells the jobs that depend on it, and those that depend on what that settles.
@@ -292,17 +295,7 @@ impl RunState {
                 if status.remaining > 0 {
                     continue;
                 }
-                let planned = self.plan.job(dependent);
-                if status.doomed {
-                    settled.push((dependent, JobState::NotRun));
-                } else if planned.skip.is_some() {
-                    settled.push((dependent, JobState::Skipped));
-                } else if matches!(planned.kind, JobKind::Wait) {
-                    settled.push((dependent, JobState::Passed));
-                } else {
-                    status.state = JobState::Ready;
-                    self.ready.insert(self.order(dependent));
-                }
+                settled.extend(self.release(dependent).map(|state| (dependent, state)));
             }
         }
     }

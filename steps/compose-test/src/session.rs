@@ -351,16 +351,7 @@ impl<'a> Session<'a> {
 
 /// Says what was being done when a host call failed; cancelling is no failure of that.
 pub fn cannot(what: impl std::fmt::Display) -> impl FnOnce(Error) -> Failure {
-    move |error| match error {
-        Error::Cancelled => Failure::new("the test was cancelled").exit_status(143),
-        // What the engine did not do is told in full already.
-        Error::Failed(text) if text.starts_with("cannot ") => Failure::new(text),
-        Error::Denied(text)
-        | Error::NotFound(text)
-        | Error::Invalid(text)
-        | Error::Limit(text)
-        | Error::Failed(text) => Failure::new(format!("cannot {what}: {text}")),
-    }
+    move |error| Failure::cannot(what, &error, "the test was cancelled")
 }
 
 fn timed_out(when: &str) -> Failure {

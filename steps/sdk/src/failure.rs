@@ -34,6 +34,17 @@ impl Failure {
         self
     }
 
+    /// What a host call that failed means for the step: `what` completes the sentence "cannot …". Being cancelled is no
+    /// failure of the call, and is told with `cancelled`.
+    pub fn cannot(what: impl fmt::Display, error: &types::Error, cancelled: &str) -> Self {
+        match error {
+            types::Error::Cancelled => Self::new(cancelled).exit_status(143),
+            // What the host tried and did not do is told in full already.
+            types::Error::Failed(text) if text.starts_with("cannot ") => Self::new(text),
+            other => Self::new(format!("cannot {what}: {}", describe(other))),
+        }
+    }
+
     pub(crate) fn into_guest(self) -> types::Failure {
         types::Failure { message: self.message, remedy: self.remedy, exit_status: self.exit_status, extras: Vec::new() }
     }
