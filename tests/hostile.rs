@@ -128,6 +128,35 @@ fn programs() {
 }
 
 #[test]
+fn meta_data_and_artifacts() {
+    let write = "{ workspace: [steps], meta-data: write, artifacts: write }";
+    for (with, because) in [
+        ("{ attack: set, target: '', size: 1 }", "1 to 255"),
+        ("{ attack: set, target: k, size: 0 }", "1 byte to 100 KiB"),
+        ("{ attack: set, target: k, size: 102401 }", "1 byte to 100 KiB"),
+        ("{ attack: get, target: nobody }", "no meta-data `nobody`"),
+        ("{ attack: store, target: ../../runs.db, size: 1 }", "leads upwards"),
+        ("{ attack: store, target: /etc/cron.d/x, size: 1 }", "is absolute"),
+        ("{ attack: store, target: ., size: 1 }", "1 to 1024 bytes"),
+        ("{ attack: store, target: big, size: 67108865 }", "at most 64 MiB"),
+        ("{ attack: upload, target: pipeline.yml }", "not granted"),
+        ("{ attack: upload, target: ../../etc/passwd }", "leads upwards"),
+        ("{ attack: upload, target: steps }", "not a regular file"),
+        ("{ attack: fetch, target: ../../runs.db }", "leads upwards"),
+        ("{ attack: fetch, target: nobody }", "no artifact `nobody`"),
+    ] {
+        refused("hostile-data", with, write, because);
+    }
+    let read = "{ meta-data: read, artifacts: read }";
+    refused("hostile-data", "{ attack: set, target: k, size: 1 }", read, "only reading meta-data is granted");
+    refused("hostile-data", "{ attack: store, target: a, size: 1 }", read, "only reading artifacts is granted");
+    let (project, _) = attack("hostile-data", "{ attack: set, target: k, size: 3 }", write);
+    assert_eq!(output_of(&project), "xxx");
+    let (project, _) = attack("hostile-data", "{ attack: store, target: a/b, size: 3 }", write);
+    assert_eq!(output_of(&project), "a/b");
+}
+
+#[test]
 fn stacks() {
     let grants =
         "{ aws: { account: \"000000000000\", region: us-east-1, stacks: [\"orders-*\"], operations: [deploy] } }";
