@@ -40,7 +40,8 @@ pub fn build(
 }
 
 /// Plans steps that a running job adds to its plan: the new jobs, whose positions follow those of the plan. All of
-/// them wait for the job that added them, whatever else they wait for. `gone` are jobs whose keys are free again.
+/// them wait for the job that added them, whatever else they wait for. `gone` are jobs whose keys and
+/// names are free again.
 ///
 /// # Errors
 /// As [`build`].
@@ -60,10 +61,9 @@ pub fn extend(
     builder.image = defaults.image;
     builder.jobs.clone_from(&plan.jobs);
     builder.by_key.resize_with(plan.jobs.len(), Vec::new);
-    for (job, planned) in plan.jobs() {
+    for (job, planned) in plan.jobs().filter(|(job, _)| !gone(*job)) {
         builder.names.insert(planned.name.clone(), 1);
-        let keys = planned.step_key.iter().chain(&planned.group);
-        for key in keys.filter(|_| !gone(job)) {
+        for key in planned.step_key.iter().chain(&planned.group) {
             builder.keys.entry(key.clone()).or_default().push(job);
         }
     }
