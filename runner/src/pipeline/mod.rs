@@ -24,6 +24,7 @@ pub mod model;
 pub mod node;
 mod plugin;
 pub mod scalar;
+pub(crate) mod similar;
 mod timestamp;
 mod transform;
 
