@@ -9,6 +9,7 @@ mod plan;
 mod prepare;
 mod project;
 mod run;
+mod schema;
 mod unblock;
 
 pub use error::{Error, ExitStatus};
@@ -29,6 +30,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Start here:
   runner check                 is the pipeline all right?
+  runner check --strict        and free of typing errors?
   runner plan                  what would run, and what is it permitted?
   runner run                   run it
   runner run --branch master   run it as for another branch
@@ -47,6 +49,7 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Unblock(unblock::Unblock),
+    Schema(schema::Schema),
 }
 
 /// The program.
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
             Command::Check(check) => check.run().await,
             Command::Plan(plan) => plan.run().await,
             Command::Unblock(unblock) => unblock.run().await,
+            Command::Schema(schema) => schema.run(),
         }
     });
     // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.

@@ -1,4 +1,4 @@
-//! The name that was probably meant by one that is wrong.
+//! Names in messages: the one that was probably meant, and lists of them.
 
 /// The candidate that is most like a name, if one is like it at all.
 pub(crate) fn closest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
@@ -20,6 +20,16 @@ pub(super) fn within<'c>(slips: usize, name: &str, candidates: impl IntoIterator
         .map(|(_, candidate)| candidate)
 }
 
+/// Names as a person would list them: `a, b and c`.
+pub(super) fn enumerate<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +47,7 @@ mod tests {
         ] {
             assert_eq!(closest(name, known), expected, "{name}");
         }
+        assert_eq!(enumerate(&["a", "b", "c"]), "a, b and c");
         assert_eq!(closest(&"x".repeat(1 << 20), known), None);
     }
 }
