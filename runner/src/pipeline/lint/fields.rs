@@ -20,7 +20,7 @@ pub(super) fn check(root: &Node, findings: &mut Findings) {
             {
                 let message = format!("another field of the step has the key `{key}`");
                 let finding = Diagnostic::error(message).at(place).label("overwrites its answer");
-                findings.report(finding, Same::There);
+                findings.report(finding, Same::At(place));
             }
             options(field, findings);
         }
@@ -38,7 +38,7 @@ fn options(field: &Mapping, findings: &mut Findings) {
         }
         if !values.insert(text.clone()) {
             let finding = Diagnostic::error(format!("another option has the value `{text}`"));
-            findings.report(finding.at(value.span), Same::There);
+            findings.report(finding.at(value.span), Same::At(value.span));
         }
     }
     if values.is_empty() {
@@ -50,7 +50,7 @@ fn options(field: &Mapping, findings: &mut Findings) {
         if !text.is_empty() && !is_later(&text) && !values.contains(&text) {
             let known: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
             let finding = Diagnostic::error(format!("the default `{text}` is none of the options")).at(chosen.span);
-            findings.report(finding.help(format!("the values are {}", known.join(", "))), Same::There);
+            findings.report(finding.help(format!("the values are {}", known.join(", "))), Same::At(chosen.span));
         }
     }
 }

@@ -64,7 +64,7 @@ impl Check<'_> {
             let misspelt = |key: &String| keys.attribute(key).is_none() && closest(key, [*required]).is_some();
             if !names.iter().any(|name| mapping.contains_key(*name)) && !mapping.keys().any(misspelt) {
                 let message = format!("{} has no `{required}`", keys.what);
-                self.findings.report(Diagnostic::error(message).at(first_line(self.source, span)), Same::Within(span));
+                self.findings.report(Diagnostic::error(message).at(first_line(self.source, span)), Same::At(span));
             }
         }
     }
@@ -184,7 +184,7 @@ impl Check<'_> {
             return self.keys(keys, step, span);
         }
         let message = format!("{} cannot stand in a group", keys.what);
-        self.findings.report(Diagnostic::error(message).at(first_line(self.source, span)), Same::There);
+        self.findings.report(Diagnostic::error(message).at(first_line(self.source, span)), Same::At(span));
     }
 
     /// Checks the keys of a mapping that could be any of several: a step of no known kind, or something else.
@@ -212,7 +212,7 @@ impl Check<'_> {
             let telling: Vec<String> =
                 variants.iter().flat_map(|keys| keys.telling).map(|key| format!("`{key}`")).collect();
             let finding = Diagnostic::error("none of the keys says what this is").at(first_line(self.source, span));
-            self.findings.report(finding.help(format!("it needs one of {}", telling.join(", "))), Same::Within(span));
+            self.findings.report(finding.help(format!("it needs one of {}", telling.join(", "))), Same::At(span));
         }
     }
 

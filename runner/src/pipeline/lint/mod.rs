@@ -35,8 +35,8 @@ struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Same {
     Nowhere,
-    /// At the place of the finding.
-    There,
+    /// At exactly this place.
+    At(Span),
     /// Anywhere in here.
     Within(Span),
 }
@@ -77,7 +77,7 @@ impl Findings {
         let said = |finding: &Finding| {
             errors.iter().any(|error| match finding.same {
                 Same::Nowhere => false,
-                Same::There => finding.diagnostic.span == Some(*error),
+                Same::At(place) => place == *error,
                 Same::Within(place) => place.start <= error.start && error.end <= place.end,
             })
         };

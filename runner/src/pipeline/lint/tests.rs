@@ -295,6 +295,8 @@ fn joined_with_the_ordinary_check() {
         Span::new(start, start + text.len())
     };
     let ordinary = vec![Diagnostic::error("z").at(place("retry")), Diagnostic::error("bad").at(place("many"))];
+    let elsewhere = vec![Diagnostic::error("e").at(place("x"))];
+    assert_eq!(lint(&Source::new("p.yml", "env: {A: x}"), &Env::default()).join(elsewhere).len(), 2);
     let joined: Vec<String> = findings.join(ordinary).iter().map(ToString::to_string).collect();
     assert_eq!(joined, ["bad", "unknown key `branch` in a command step", "z"]);
 }

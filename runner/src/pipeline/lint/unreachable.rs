@@ -16,7 +16,8 @@ pub(super) fn check(root: &Node, findings: &mut Findings) {
         let never = [condition(keys), branches(keys), parallelism(keys)];
         for (reason, place) in never.into_iter().flatten() {
             let finding = Diagnostic::error(format!("the step never runs: {reason}")).at(place);
-            findings.report(finding.help("remove the step, or say why it is left out: `skip: REASON`"), Same::There);
+            findings
+                .report(finding.help("remove the step, or say why it is left out: `skip: REASON`"), Same::At(place));
         }
         if let Some(retry) = keys.get("retry").and_then(|entry| Retry::parse(&entry.value).ok()) {
             retry_rules(&retry, findings);
