@@ -15,4 +15,5 @@ mod outside;
 mod project;
 mod run;
 mod simulation;
+mod strict;
 mod tidy;

@@ -11,6 +11,7 @@ mod prepare;
 mod project;
 mod retry;
 mod run;
+mod schema;
 mod trigger;
 mod unblock;
 
@@ -32,6 +33,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Start here:
   runner check                 is the pipeline all right?
+  runner check --strict        and free of typing errors?
   runner plan                  what would run, and what is it permitted?
   runner run                   run it
   runner run --branch master   run it as for another branch
@@ -52,6 +54,7 @@ enum Command {
     Plan(plan::Plan),
     Unblock(unblock::Unblock),
     Retry(retry::Retry),
+    Schema(schema::Schema),
 }
 
 /// The program.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Plan(plan) => plan.run().await,
             Command::Unblock(unblock) => unblock.run().await,
             Command::Retry(retry) => retry.run().await,
+            Command::Schema(schema) => schema.run(),
         }
     });
     // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.

@@ -9,8 +9,9 @@ use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
+use crate::pipeline::lint::lint;
 use crate::pipeline::{self, Diagnostic, Env, Precedence, Source, Span};
-use crate::plan::{self, JobKind, Plan};
+use crate::plan::{self, BuildContext, JobKind, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,14 +51,19 @@ pub(super) struct Prepared {
 impl PipelineFlags {
     /// Reads, checks and plans.
     pub(super) async fn prepare(&self) -> Result<Prepared, Error> {
+        let (project, source) = self.open()?;
+        self.plan(project, source).await
+    }
+
+    /// Opens the project and reads the file.
+    pub(super) fn open(&self) -> Result<(Project, Source), Error> {
         let project = Project::open(&self.directory)?;
-        let file = self.file.as_deref();
-        let source = project.pipeline(file)?;
-        let invalid = |findings| Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings);
-        let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
-        let mut warnings = parsed.warnings;
-        let mut document = parsed.pipeline;
-        let context = self.context.detect(&project.directory, &document, &source);
+        let source = project.pipeline(self.file.as_deref())?;
+        Ok((project, source))
+    }
+
+    /// The variables that interpolation sees besides those of the pipeline itself.
+    fn surroundings(&self, context: &BuildContext) -> Env {
         let mut env: Env = own_environment().collect();
         for (name, value) in context.variables() {
             env.set(name, value);
@@ -65,6 +71,34 @@ impl PipelineFlags {
         for (name, value) in &self.env {
             env.set(name, value.clone());
         }
+        env
+    }
+
+    /// Checks and plans, and finds what the format lets pass besides.
+    pub(super) async fn plan_strictly(&self, project: Project, source: Source) -> Result<Prepared, Error> {
+        // What cannot be read or interpolated is reported by the plan.
+        let mut document = pipeline::parse(&source).map(|parsed| parsed.pipeline).unwrap_or_default();
+        let context = self.context.detect(&project.directory, &document, &source);
+        let mut env = self.surroundings(&context);
+        drop(document.interpolate(&mut env, Precedence::Pipeline));
+        let findings = lint(&source, &env);
+        match self.plan(project, source.clone()).await {
+            Ok(prepared) if findings.is_empty() => Ok(prepared),
+            Ok(Prepared { warnings, .. }) => {
+                Err(Error::pipeline(ExitStatus::InvalidPipeline, source, findings.join(warnings)))
+            }
+            Err(error) => Err(error.join(findings)),
+        }
+    }
+
+    /// Checks and plans.
+    pub(super) async fn plan(&self, project: Project, source: Source) -> Result<Prepared, Error> {
+        let invalid = |findings| Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings);
+        let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
+        let mut warnings = parsed.warnings;
+        let mut document = parsed.pipeline;
+        let context = self.context.detect(&project.directory, &document, &source);
+        let mut env = self.surroundings(&context);
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
         let planned = plan::build(&document, &source.name, &context);
         let (mut plan, more) = planned.map_err(invalid)?;

@@ -18,12 +18,15 @@ pub mod diagnostic;
 pub mod document;
 pub mod interpolate;
 pub mod json;
+pub mod lint;
 pub mod load;
 pub mod matrix;
 pub mod model;
 pub mod node;
 mod plugin;
 pub mod scalar;
+pub mod schema;
+pub(crate) mod similar;
 mod timestamp;
 mod transform;
 

@@ -24,12 +24,13 @@ pub fn build(
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context);
-    let defaults = pipeline.attributes()?;
-    builder.priority = defaults.priority.unwrap_or_default();
-    builder.image = defaults.image;
+    if let Some(defaults) = builder.keep(pipeline.attributes()) {
+        builder.priority = defaults.priority.unwrap_or_default();
+        builder.image = defaults.image;
+    }
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
-    builder.connect();
+    builder.connect(&pipeline.steps);
     if builder.errors.is_empty() {
         let env = builder.pipeline_env;
         let plan = Plan { pipeline: name.to_owned(), context: context.clone(), env, jobs: builder.jobs };
@@ -68,7 +69,7 @@ pub fn extend(
         }
     }
     builder.steps(&pipeline.steps, &mut Level { barrier: Some(by), ..Level::default() }, &Inherited::default());
-    builder.connect();
+    builder.connect(&pipeline.steps);
     let mut added = builder.jobs.split_off(plan.jobs.len());
     for job in &mut added {
         if !job.depends_on.iter().any(|dependency| dependency.job == by) {
@@ -151,7 +152,13 @@ impl<'a> Builder<'a> {
     fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
         for step in steps {
             match &step.kind {
-                StepKind::Command(command) => self.command(command, step.span, level, inherited),
+                StepKind::Command(command) => {
+                    if self.command(command, step.span, level, inherited).is_none()
+                        && let Some(key) = &command.key
+                    {
+                        self.register(key, Vec::new());
+                    }
+                }
                 StepKind::Wait(wait) => {
                     if let Some(attributes) = self.keep(wait.wait_attributes()) {
                         self.wait(&attributes.shared, attributes.continue_on_failure, step.span, level, inherited);
@@ -197,21 +204,22 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) {
-        let Some(attributes) = self.keep(step.attributes()) else { return };
+    /// Makes the jobs of a command step; nothing when it has errors.
+    fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) -> Option<()> {
+        let attributes = self.keep(step.attributes())?;
         let first = self.jobs.len();
         if let Some(matrix) = &step.matrix {
-            let Some(permutations) = self.keep(matrix.permutations()) else { return };
+            let permutations = self.keep(matrix.permutations())?;
             for (index, permutation) in permutations.iter().enumerate() {
                 let expanded = step.for_permutation(permutation).map_err(|error| vec![error]);
-                let Some(expanded) = self.keep(expanded) else { return };
-                let Some(attributes) = self.keep(expanded.attributes()) else { return };
+                let expanded = self.keep(expanded)?;
+                let attributes = self.keep(expanded.attributes())?;
                 let soft_fail = permutation.soft_fail.as_ref().unwrap_or(&attributes.soft_fail).clone();
                 let part = Part { index, count: permutations.len(), parallel: false };
                 self.job(&expanded, &attributes, &soft_fail, span, level, inherited, Some(part));
             }
         } else if attributes.parallelism.is_some() {
-            let Some(count) = self.parallelism(attributes.parallelism.as_ref()) else { return };
+            let count = self.parallelism(attributes.parallelism.as_ref())?;
             for index in 0..count {
                 let part = Part { index, count, parallel: true };
                 self.job(step, &attributes, &attributes.soft_fail, span, level, inherited, Some(part));
@@ -224,6 +232,7 @@ impl<'a> Builder<'a> {
             self.register(key, made.clone());
         }
         level.since.extend(made);
+        Some(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site per way of expansion")]
@@ -333,16 +342,17 @@ impl<'a> Builder<'a> {
         let (name, label) = self.named(shared, "wait");
         let job = self.point(shared, name, label, JobKind::Wait, span, inherited);
         self.push(job, shared, &Inherited::default(), implicit);
-        if let Some(key) = &shared.key {
-            self.register(key, vec![id(self.jobs.len() - 1)]);
-        }
         let since = std::mem::take(&mut level.since);
         if tolerant {
             level.tolerated.extend(since);
         } else {
             level.tolerated.clear();
         }
-        level.barrier = Some(id(self.jobs.len() - 1));
+        let wait = id(self.jobs.len() - 1);
+        if let Some(key) = &shared.key {
+            self.register(key, vec![wait]);
+        }
+        level.barrier = Some(wait);
     }
 
     fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
@@ -435,12 +445,14 @@ impl<'a> Builder<'a> {
         if key.value.is_empty() {
             return;
         }
-        if self.keys.insert(key.value.clone(), jobs).is_some() {
+        if self.keys.contains_key(&key.value) {
             self.errors.push(
                 Diagnostic::error(format!("the key `{}` has already been used by another step", key.value))
                     .at(key.span),
             );
+            return;
         }
+        self.keys.insert(key.value.clone(), jobs);
     }
 
     /// Why a step is left out, in words that complete "skipped: …".
