@@ -16,6 +16,10 @@ fn step(programs: &[&str]) -> JobKind {
         references: Vec::new(),
         grants: Grants { process: programs.iter().map(ToString::to_string).collect(), ..Grants::default() },
         env: indexmap::IndexMap::new(),
+        secrets: Vec::new(),
+        agents: indexmap::IndexMap::new(),
+        checkout: serde_json::Map::new(),
+        parallel: None,
         soft_fail: Vec::new(),
         retry: Vec::new(),
         timeout_minutes: None,
@@ -41,6 +45,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             step_key: None,
             label: String::new(),
             group: None,
+            group_label: None,
             kind,
             depends_on: (0..index)
                 .filter(|before| dependencies >> (before % 64) & 0b101 == 0b101)
@@ -200,6 +205,7 @@ fn a_stale_attempt_cannot_end_a_job() {
         step_key: None,
         label: String::new(),
         group: None,
+        group_label: None,
         kind: JobKind::Step(work),
         depends_on: Vec::new(),
         skip: None,

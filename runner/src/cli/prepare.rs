@@ -10,7 +10,8 @@ use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, Refusal, RefusalKind, admit};
 use crate::host::{Services, StepEngine};
 use crate::pipeline::{self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind};
-use crate::plan::{self, Plan};
+use crate::plan::variables::is_protected;
+use crate::plan::{self, BuildContext, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,19 +58,15 @@ impl PipelineFlags {
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
-        let context = self.context.detect(&project.directory, &document, &source);
-        let mut env: Env = own_environment().collect();
-        for (name, value) in context.variables() {
-            env.set(name, value);
-        }
-        for (name, value) in &self.env {
-            env.set(name, value.clone());
-        }
+        let mut detected = self.context.detect(&project.directory, &document, &source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let mut env = environment(&detected.context);
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
-        let planned = plan::build(&document, &source.name, &context);
-        let (mut plan, more) = planned.map_err(invalid)?;
+        detected.find_changed_files(&project.directory, &document, &env);
+        warnings.append(&mut detected.warnings);
+        let planned = plan::build(&document, &source.name, &detected.context);
+        let (plan, more) = planned.map_err(invalid)?;
         warnings.extend(more);
-        plan.env.extend(self.env.iter().cloned());
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &project, services(PathBuf::new()));
         let plan = admit(plan.clone(), &mut components)
@@ -77,6 +74,20 @@ impl PipelineFlags {
             .map_err(|refusals| refused(&source, &document, &plan, refusals))?;
         Ok(Prepared { project, source, plan, warnings, components })
     }
+}
+
+/// What a pipeline is interpolated with: our own environment, the build's, and what is built over both.
+fn environment(context: &BuildContext) -> Env {
+    let mut env: Env = own_environment().collect();
+    for (name, value) in &context.env {
+        env.set(name, value.clone());
+    }
+    for (name, value) in context.variables() {
+        if is_protected(name) || !context.env.contains_key(name) {
+            env.set(name, value);
+        }
+    }
+    env
 }
 
 /// The outside, with artifacts below a directory.

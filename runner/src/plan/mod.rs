@@ -5,11 +5,12 @@ mod context;
 pub mod grant;
 mod job;
 mod outputs;
+pub mod variables;
 
 pub use build::build;
-pub use context::BuildContext;
+pub use context::{BuildContext, BuildReference, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule,
-    StepJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, RetryRule,
+    SecretVariable, SoftFailRule, StepJob,
 };
 pub use outputs::{OutputReference, references, substitute};

@@ -1,14 +1,18 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
+mod changed;
 mod connect;
+mod defaults;
 mod work;
 
 use super::BuildContext;
-use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan};
-use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail};
+use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan};
+use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, IfChanged, InputAttributes, Shared, SoftFail};
 use crate::pipeline::condition::{self, Condition, Scope};
+use crate::pipeline::model::Secret;
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// Decides everything that can be decided before a run: which jobs there are, in which order, and which are skipped.
@@ -25,6 +29,9 @@ pub fn build(
     let defaults = pipeline.attributes()?;
     builder.priority = defaults.priority.unwrap_or_default();
     builder.image = defaults.image;
+    builder.agents = defaults.agents.unwrap_or_default();
+    builder.secrets.clone_from(&pipeline.secrets);
+    builder.checkout = pipeline.checkout.as_ref().map(defaults::settings).unwrap_or_default();
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
     builder.connect();
@@ -44,6 +51,11 @@ struct Builder<'a> {
     pipeline_env: IndexMap<String, String>,
     priority: i64,
     image: Option<Spanned<String>>,
+    agents: IndexMap<String, String>,
+    secrets: Vec<Secret>,
+    checkout: Map<String, Value>,
+    /// What was found out about each `if_changed`: many steps have the same.
+    changed: HashMap<IfChanged, bool>,
     jobs: Vec<Job>,
     /// Per job, what it depends on by key; resolved when all keys are known.
     by_key: Vec<Vec<KeyDependency>>,
@@ -76,6 +88,7 @@ struct Level {
 #[derive(Default, Clone)]
 struct Inherited {
     group: Option<String>,
+    group_label: Option<String>,
     skip: Option<String>,
     depends_on: Option<Vec<(Spanned<String>, bool)>>,
     allow_dependency_failure: bool,
@@ -91,6 +104,10 @@ impl<'a> Builder<'a> {
             pipeline_env,
             priority: 0,
             image: None,
+            agents: IndexMap::new(),
+            secrets: Vec::new(),
+            checkout: Map::new(),
+            changed: HashMap::new(),
             jobs: Vec::new(),
             by_key: Vec::new(),
             keys: HashMap::new(),
@@ -127,6 +144,7 @@ impl<'a> Builder<'a> {
                     });
                     let handed_on = Inherited {
                         group: group.key.as_ref().map(|key| key.value.clone()),
+                        group_label: Some(shared.label.as_ref().map(|label| label.value.clone()).unwrap_or_default()),
                         skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
                         depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
                         allow_dependency_failure: shared.allow_dependency_failure,
@@ -206,11 +224,11 @@ impl<'a> Builder<'a> {
         work.timeout_minutes = attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value);
         work.artifact_paths = attributes.artifact_paths.iter().map(|path| path.value.clone()).collect();
         if let Some(Part { index, count, parallel: true }) = part {
-            work.env.insert("BUILDKITE_PARALLEL_JOB".to_owned(), index.to_string());
-            work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
+            work.parallel = Some(Parallel { index, count });
         }
+        self.defaults(&mut work, step, attributes);
         let shared = &attributes.shared;
-        self.without_effect(step, attributes);
+        self.without_effect(attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
         let label = label.unwrap_or_else(|| work::default_label(&work));
@@ -221,6 +239,7 @@ impl<'a> Builder<'a> {
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind: JobKind::Step(Box::new(work)),
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -280,11 +299,14 @@ impl<'a> Builder<'a> {
 
     fn point(&mut self, shared: &Shared, word: &str, kind: JobKind, span: Span, inherited: &Inherited) -> Job {
         let label = shared.label.as_ref().map_or(word, |label| &label.value).to_owned();
+        // The format has it for what does something only.
+        let shared = &Shared { if_changed: None, ..shared.clone() };
         Job {
             name: self.name(shared, if shared.label.is_some() { &label } else { word }, None),
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind,
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -346,7 +368,7 @@ impl<'a> Builder<'a> {
             let patterns = branches.value.join(" ");
             return Some(format!("the branch `{}` does not match `branches: {patterns}`", self.context.branch));
         }
-        self.condition(shared)
+        self.condition(shared).or_else(|| self.unchanged(shared))
     }
 
     fn condition(&mut self, shared: &Shared) -> Option<String> {

@@ -6,6 +6,7 @@ use crate::pipeline::{CommandStep, Diagnostic, Node, Span, Spanned};
 use crate::plan::grant::Grants;
 use crate::plan::job::{RetryRule, SoftFailRule, StepJob};
 use crate::plan::{OutputReference, references};
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 impl Builder<'_> {
@@ -25,6 +26,10 @@ impl Builder<'_> {
             references: Vec::new(),
             grants: Grants::default(),
             env,
+            secrets: Vec::new(),
+            agents: IndexMap::new(),
+            checkout: Map::new(),
+            parallel: None,
             soft_fail: Vec::new(),
             retry: Vec::new(),
             timeout_minutes: None,
@@ -124,16 +129,12 @@ impl Builder<'_> {
     }
 
     /// Says which attributes are read and do nothing here, so that nobody relies on them.
-    pub(super) fn without_effect(&mut self, step: &CommandStep, attributes: &CommandAttributes<'_>) {
-        let first_secret = step.secrets.first().map(|secret| secret.key.span);
+    pub(super) fn without_effect(&mut self, attributes: &CommandAttributes<'_>) {
         let artifacts = attributes.artifact_paths.first().map(|path| path.span);
         let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
-        let changed = attributes.shared.if_changed.as_ref().map(|globs| globs.span);
         for (name, place, instead) in [
-            ("secrets", first_secret, "set them in the environment of the runner"),
             ("artifact_paths", artifacts, "the files stay in the workspace"),
             ("cache", cache, "the step runs every time"),
-            ("if_changed", changed, "the step runs whatever has changed"),
         ] {
             let Some(place) = place else { continue };
             let message = format!("`{name}` has no effect in this version: {instead}");
