@@ -155,6 +155,7 @@ const CHANGED: &str = "steps:
   - { key: docs, command: 'true', if_changed: ['**.md', docs/**] }
   - { key: notes, command: 'true', if_changed: { include: docs/**, exclude: docs/a.md } }
   - { key: new, command: 'true', if_changed: new.txt }
+  - { wait: ~, key: barrier, if_changed: nothing }
   - group: all
     if_changed: 'src/{b,c}.rs'
     steps: [{ key: member, command: 'true' }]
@@ -165,7 +166,10 @@ const CHANGED: &str = "steps:
 fn runs(project: &Project, arguments: &[&str]) -> (Vec<String>, Said) {
     let said = project.runner(&[&["plan", "--json"], arguments].concat()).expect_status(0);
     let plan: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    let jobs = plan["jobs"].as_array().unwrap().iter().filter(|job| job["skip"].is_null());
+    let jobs = plan["jobs"].as_array().unwrap();
+    let (barriers, jobs): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job["kind"] == "wait");
+    assert!(barriers.iter().all(|barrier| barrier["skip"].is_null()), "`if_changed` is for what does something");
+    let jobs = jobs.into_iter().filter(|job| job["skip"].is_null());
     (jobs.map(|job| job["step_key"].as_str().unwrap().to_owned()).collect(), said)
 }
 

@@ -52,10 +52,16 @@ pub struct BuildContext {
     pub number: Option<u64>,
     /// Page of the build in the surrounding CI system.
     pub url: String,
-    /// The build that started this one.
-    pub triggered_from: BuildReference,
-    /// The build that this one repeats.
-    pub rebuilt_from: BuildReference,
+    /// Identifier of the build that triggered this one; empty when none did, and so the two facts that follow.
+    pub triggered_from_build_id: String,
+    /// Its number.
+    pub triggered_from_build_number: String,
+    /// Its pipeline's short name.
+    pub triggered_from_pipeline_slug: String,
+    /// Identifier of the build that this one repeats; empty when it repeats none.
+    pub rebuilt_from_build_id: String,
+    /// Its number.
+    pub rebuilt_from_build_number: String,
     /// The build's own variables (`--env`): over the pipeline's, below the steps'.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub env: IndexMap<String, String>,
@@ -97,18 +103,6 @@ pub struct PullRequest {
     pub merged: bool,
 }
 
-/// Another build.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BuildReference {
-    /// Its identifier.
-    pub id: String,
-    /// Its number.
-    pub number: String,
-    /// Short name of its pipeline.
-    pub pipeline_slug: String,
-}
-
 impl BuildContext {
     /// The variables that Buildkite's agent sets from these facts.
     #[must_use]
@@ -141,11 +135,11 @@ impl BuildContext {
             ("BUILDKITE_PIPELINE_PROVIDER", self.provider.clone()),
             ("BUILDKITE_ORGANIZATION_SLUG", self.organization.clone()),
             ("BUILDKITE_SOURCE", self.source.clone()),
-            ("BUILDKITE_TRIGGERED_FROM_BUILD_ID", self.triggered_from.id.clone()),
-            ("BUILDKITE_TRIGGERED_FROM_BUILD_NUMBER", self.triggered_from.number.clone()),
-            ("BUILDKITE_TRIGGERED_FROM_BUILD_PIPELINE_SLUG", self.triggered_from.pipeline_slug.clone()),
-            ("BUILDKITE_REBUILT_FROM_BUILD_ID", self.rebuilt_from.id.clone()),
-            ("BUILDKITE_REBUILT_FROM_BUILD_NUMBER", self.rebuilt_from.number.clone()),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_ID", self.triggered_from_build_id.clone()),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_NUMBER", self.triggered_from_build_number.clone()),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_PIPELINE_SLUG", self.triggered_from_pipeline_slug.clone()),
+            ("BUILDKITE_REBUILT_FROM_BUILD_ID", self.rebuilt_from_build_id.clone()),
+            ("BUILDKITE_REBUILT_FROM_BUILD_NUMBER", self.rebuilt_from_build_number.clone()),
         ];
         let known = [
             ("BUILDKITE_BUILD_NUMBER", self.number.map(|number| number.to_string()).unwrap_or_default()),
@@ -201,11 +195,11 @@ impl BuildContext {
             base_branch: known(&self.merge_queue_base_branch),
             base_commit: known(&self.merge_queue_base_commit),
         };
-        facts.build.triggered_from.build_id = known(&self.triggered_from.id);
-        facts.build.triggered_from.build_number = number(&self.triggered_from.number);
-        facts.build.triggered_from.pipeline_slug = known(&self.triggered_from.pipeline_slug);
-        facts.build.rebuilt_from.build_id = known(&self.rebuilt_from.id);
-        facts.build.rebuilt_from.build_number = number(&self.rebuilt_from.number);
+        facts.build.triggered_from.build_id = known(&self.triggered_from_build_id);
+        facts.build.triggered_from.build_number = number(&self.triggered_from_build_number);
+        facts.build.triggered_from.pipeline_slug = known(&self.triggered_from_pipeline_slug);
+        facts.build.rebuilt_from.build_id = known(&self.rebuilt_from_build_id);
+        facts.build.rebuilt_from.build_number = number(&self.rebuilt_from_build_number);
         facts.pipeline.slug = known(&self.pipeline_slug);
         facts.pipeline.name = known(&self.pipeline_name);
         facts.pipeline.default_branch = known(&self.default_branch);
@@ -244,7 +238,7 @@ mod tests {
             source_action: "labeled".to_owned(),
             number: Some(7),
             organization: "acme".to_owned(),
-            triggered_from: BuildReference { number: "3".to_owned(), ..BuildReference::default() },
+            triggered_from_build_number: "3".to_owned(),
             env: [("LEVEL".to_owned(), "build".to_owned())].into(),
             ..BuildContext::default()
         }

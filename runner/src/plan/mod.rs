@@ -8,7 +8,7 @@ mod outputs;
 pub mod variables;
 
 pub use build::build;
-pub use context::{BuildContext, BuildReference, Person, PullRequest};
+pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
     ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, RetryRule,
     SecretVariable, SoftFailRule, StepJob,

@@ -1,17 +1,12 @@
 //! What Buildkite's agent, and this runner around another, say about a build.
 
 use super::ci::Variables;
-use crate::plan::{BuildContext, BuildReference, Person, PullRequest};
+use crate::plan::{BuildContext, Person, PullRequest};
 
 pub(super) fn facts(variables: &Variables) -> BuildContext {
     let text = |name: &str| variables.text(&format!("BUILDKITE_{name}"));
     let person =
         |role: &str| Person { name: text(&format!("BUILD_{role}")), email: text(&format!("BUILD_{role}_EMAIL")) };
-    let build = |how: &str| BuildReference {
-        id: text(&format!("{how}_BUILD_ID")),
-        number: text(&format!("{how}_BUILD_NUMBER")),
-        pipeline_slug: text(&format!("{how}_BUILD_PIPELINE_SLUG")),
-    };
     let number = text("PULL_REQUEST");
     let repository = text("REPO");
     let source_repository = text("PULL_REQUEST_REPO");
@@ -49,8 +44,11 @@ pub(super) fn facts(variables: &Variables) -> BuildContext {
         source_action: text("GITHUB_ACTION"),
         number: variables.number("BUILDKITE_BUILD_NUMBER"),
         url: text("BUILD_URL"),
-        triggered_from: build("TRIGGERED_FROM"),
-        rebuilt_from: build("REBUILT_FROM"),
+        triggered_from_build_id: text("TRIGGERED_FROM_BUILD_ID"),
+        triggered_from_build_number: text("TRIGGERED_FROM_BUILD_NUMBER"),
+        triggered_from_pipeline_slug: text("TRIGGERED_FROM_BUILD_PIPELINE_SLUG"),
+        rebuilt_from_build_id: text("REBUILT_FROM_BUILD_ID"),
+        rebuilt_from_build_number: text("REBUILT_FROM_BUILD_NUMBER"),
         env: event.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ..BuildContext::default()
     }
@@ -100,7 +98,7 @@ mod tests {
         assert_eq!((facts.author.email.as_str(), facts.creator.name.as_str()), ("carol@example.com", "Dan"));
         assert_eq!((facts.number, facts.organization.as_str()), (Some(1514), "acme"));
         assert_eq!((facts.source.as_str(), facts.source_event.as_str()), ("webhook", "pull_request"));
-        assert_eq!(facts.triggered_from.number, "7");
+        assert_eq!(facts.triggered_from_build_number, "7");
         assert_eq!(facts.env.get("BUILDKITE_GITHUB_REVIEW_ID").map(String::as_str), Some("9"));
         assert!(!facts.env.contains_key("BUILDKITE_GITHUB_EVENT"));
         let pull_request = facts.pull_request.unwrap();

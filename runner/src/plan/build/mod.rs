@@ -126,12 +126,15 @@ impl<'a> Builder<'a> {
             match &step.kind {
                 StepKind::Command(command) => self.command(command, step.span, level, inherited),
                 StepKind::Wait(wait) => {
-                    if let Some(attributes) = self.keep(wait.wait_attributes()) {
+                    if let Some(mut attributes) = self.keep(wait.wait_attributes()) {
+                        // The format has it for what does something.
+                        attributes.shared.if_changed = None;
                         self.wait(&attributes.shared, attributes.continue_on_failure, step.span, level, inherited);
                     }
                 }
                 StepKind::Input(input) => {
-                    if let Some(attributes) = self.keep(input.input_attributes()) {
+                    if let Some(mut attributes) = self.keep(input.input_attributes()) {
+                        attributes.shared.if_changed = None;
                         self.gate(&attributes, step.span, level, inherited);
                     }
                 }
@@ -299,8 +302,6 @@ impl<'a> Builder<'a> {
 
     fn point(&mut self, shared: &Shared, word: &str, kind: JobKind, span: Span, inherited: &Inherited) -> Job {
         let label = shared.label.as_ref().map_or(word, |label| &label.value).to_owned();
-        // The format has it for what does something only.
-        let shared = &Shared { if_changed: None, ..shared.clone() };
         Job {
             name: self.name(shared, if shared.label.is_some() { &label } else { word }, None),
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
