@@ -3,13 +3,24 @@
 use super::Builder;
 use crate::pipeline::attribute::CommandAttributes;
 use crate::pipeline::model::{Checkout, Secret};
-use crate::pipeline::{CommandStep, Diagnostic};
+use crate::pipeline::{CommandStep, Diagnostic, Pipeline};
 use crate::plan::job::{SecretVariable, StepJob};
 use crate::plan::variables;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 impl Builder<'_> {
+    /// Reads what the pipeline says for all its steps.
+    pub(super) fn read_defaults(&mut self, pipeline: &Pipeline) -> Result<(), Vec<Diagnostic>> {
+        let defaults = pipeline.attributes()?;
+        self.priority = defaults.priority.unwrap_or_default();
+        self.image = defaults.image;
+        self.agents = defaults.agents.unwrap_or_default();
+        self.secrets.clone_from(&pipeline.secrets);
+        self.checkout = pipeline.checkout.as_ref().map(settings).unwrap_or_default();
+        Ok(())
+    }
+
     /// `agents` of the step take the place of the pipeline's; `secrets` and `checkout` are merged, the step wins.
     pub(super) fn defaults(&mut self, work: &mut StepJob, step: &CommandStep, attributes: &CommandAttributes<'_>) {
         work.agents.clone_from(attributes.agents.as_ref().unwrap_or(&self.agents));
@@ -58,7 +69,7 @@ fn variable(secret: &Secret) -> &str {
 }
 
 /// Checkout settings that say something.
-pub(super) fn settings(checkout: &Checkout) -> Map<String, Value> {
+fn settings(checkout: &Checkout) -> Map<String, Value> {
     let written = checkout.settings.iter().filter(|(_, entry)| !entry.value.is_null());
     written.map(|(name, entry)| (name.clone(), entry.value.to_json())).collect()
 }

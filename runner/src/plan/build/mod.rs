@@ -26,12 +26,7 @@ pub fn build(
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context);
-    let defaults = pipeline.attributes()?;
-    builder.priority = defaults.priority.unwrap_or_default();
-    builder.image = defaults.image;
-    builder.agents = defaults.agents.unwrap_or_default();
-    builder.secrets.clone_from(&pipeline.secrets);
-    builder.checkout = pipeline.checkout.as_ref().map(defaults::settings).unwrap_or_default();
+    builder.read_defaults(pipeline)?;
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
     builder.connect();
