@@ -12,7 +12,7 @@ use super::error::Error;
 use crate::agent::own_environment;
 use crate::pipeline::model::PlainStep;
 use crate::pipeline::{Diagnostic, Env, Mapping, Pipeline, Source, Span, Step, StepKind};
-use crate::plan::{BuildContext, Person, PullRequest};
+use crate::plan::{BuildContext, Person, PullRequest, TriggerJob};
 use ci::{System, Variables};
 use clap::{Args, ValueEnum};
 use git::Git;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Flags that say what is built, over what the CI system and git say.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "What is built (from the CI system or git unless given)")]
 pub(super) struct ContextFlags {
     /// Branch
@@ -66,6 +66,18 @@ pub(super) struct Detected {
 }
 
 impl ContextFlags {
+    /// What a triggered run builds: what the step says, else the default branch as it is.
+    pub(super) fn triggered(trigger: &TriggerJob, parent: &BuildContext) -> Self {
+        Self {
+            branch: Some(trigger.branch.clone().unwrap_or_else(|| parent.default_branch.clone())),
+            commit: Some(trigger.commit.clone()).filter(|commit| commit != "HEAD"),
+            message: Some(trigger.message.clone()),
+            pull_request: Some("false".to_owned()),
+            source: Some(SourceFlag::TriggerJob),
+            ..Self::default()
+        }
+    }
+
     /// The build context of a project's directory. Git is only asked about what depends on it and nobody else knows:
     /// short processes are most of the time of a run that does little.
     pub(super) fn detect(&self, directory: &Path, pipeline: &Pipeline, source: &Source) -> Result<Detected, Error> {

@@ -7,10 +7,10 @@ mod job;
 mod outputs;
 pub mod variables;
 
-pub use build::build;
+pub use build::{build, extend};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, RetryRule,
-    SecretVariable, SoftFailRule, StepJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, SecretVariable,
+    StepJob, TriggerJob,
 };
 pub use outputs::{OutputReference, references, substitute};
