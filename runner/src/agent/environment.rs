@@ -181,7 +181,6 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::grant::Grants;
     use crate::plan::{BuildContext, JobKind, Parallel};
     use indexmap::IndexMap;
     use serde_json::json;
@@ -193,23 +192,8 @@ mod tests {
     }
 
     fn step() -> StepJob {
-        StepJob {
-            uses: "command".to_owned(),
-            component: None,
-            command: true,
-            params: json!({ "command": "make test" }),
-            references: Vec::new(),
-            grants: Grants::default(),
-            env: IndexMap::new(),
-            secrets: Vec::new(),
-            agents: IndexMap::new(),
-            checkout: serde_json::Map::new(),
-            parallel: None,
-            soft_fail: Vec::new(),
-            retry: Vec::new(),
-            timeout_minutes: None,
-            artifact_paths: Vec::new(),
-        }
+        let step = json!({ "uses": "command", "command": true, "params": { "command": "make test" }, "grants": {} });
+        serde_json::from_value(step).unwrap()
     }
 
     fn job(step: StepJob) -> Job {
