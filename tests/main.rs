@@ -6,6 +6,7 @@
 mod bad_input;
 mod blocked;
 mod cancel;
+mod context;
 mod corpus;
 mod examples;
 mod hostile;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::pipeline::Span;
-use runner::pipeline::attribute::{AutomaticRetry, ConcurrencyMethod, Retry, SoftFail};
+use runner::pipeline::attribute::{AutomaticRetry, ConcurrencyMethod};
 use runner::plan::{
     BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants,
 };
@@ -16,17 +16,9 @@ use std::sync::Arc;
 fn step(programs: &[&str]) -> StepJob {
     StepJob {
         uses: "echo".to_owned(),
-        component: None,
-        command: false,
         params: serde_json::json!({}),
-        references: Vec::new(),
         grants: Grants { process: programs.iter().map(ToString::to_string).collect(), ..Grants::default() },
-        env: indexmap::IndexMap::new(),
-        soft_fail: SoftFail::Never,
-        retry: Retry::default(),
-        cancel_on_build_failing: false,
-        timeout_minutes: None,
-        artifact_paths: Vec::new(),
+        ..StepJob::default()
     }
 }
 
@@ -80,6 +72,7 @@ fn job(name: String, index: usize, draw: &Draw) -> Job {
         step_key: None,
         label: String::new(),
         group: None,
+        group_label: None,
         kind,
         depends_on: (0..index)
             .filter(depends)

@@ -11,6 +11,7 @@ use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
 use crate::pipeline::lint::lint;
 use crate::pipeline::{self, Diagnostic, Env, Precedence, Source, Span};
+use crate::plan::variables::is_protected;
 use crate::plan::{self, BuildContext, JobKind, Plan};
 use clap::Args;
 use std::path::PathBuf;
@@ -62,24 +63,13 @@ impl PipelineFlags {
         Ok((project, source))
     }
 
-    /// The variables that interpolation sees besides those of the pipeline itself.
-    fn surroundings(&self, context: &BuildContext) -> Env {
-        let mut env: Env = own_environment().collect();
-        for (name, value) in context.variables() {
-            env.set(name, value);
-        }
-        for (name, value) in &self.env {
-            env.set(name, value.clone());
-        }
-        env
-    }
-
     /// Checks and plans, and finds what the format lets pass besides.
     pub(super) async fn plan_strictly(&self, project: Project, source: Source) -> Result<Prepared, Error> {
         // What cannot be read or interpolated is reported by the plan.
         let mut document = pipeline::parse(&source).map(|parsed| parsed.pipeline).unwrap_or_default();
-        let context = self.context.detect(&project.directory, &document, &source);
-        let mut env = self.surroundings(&context);
+        let mut detected = self.context.detect(&project.directory, &document, &source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let mut env = environment(&detected.context);
         drop(document.interpolate(&mut env, Precedence::Pipeline));
         let findings = lint(&source, &env);
         match self.plan(project, source.clone()).await {
@@ -97,13 +87,15 @@ impl PipelineFlags {
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
-        let context = self.context.detect(&project.directory, &document, &source);
-        let mut env = self.surroundings(&context);
+        let mut detected = self.context.detect(&project.directory, &document, &source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let mut env = environment(&detected.context);
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
-        let planned = plan::build(&document, &source.name, &context);
+        detected.find_changed_files(&project.directory, &document, &env);
+        warnings.append(&mut detected.warnings);
+        let planned = plan::build(&document, &source.name, &detected.context);
         let (mut plan, more) = planned.map_err(invalid)?;
         warnings.extend(more);
-        plan.env.extend(self.env.iter().cloned());
         find_triggered(&project, &plan, &source)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &project, services(PathBuf::new()));
@@ -114,6 +106,20 @@ impl PipelineFlags {
         }
         Ok(Prepared { project, source, plan, warnings, components })
     }
+}
+
+/// What a pipeline is interpolated with: our own environment, the build's, and what is built over both.
+fn environment(context: &BuildContext) -> Env {
+    let mut env: Env = own_environment().collect();
+    for (name, value) in &context.env {
+        env.set(name, value.clone());
+    }
+    for (name, value) in context.variables() {
+        if is_protected(name) || !context.env.contains_key(name) {
+            env.set(name, value);
+        }
+    }
+    env
 }
 
 /// The outside, with artifacts below a directory.

@@ -16,6 +16,7 @@ pub mod condition;
 mod decode;
 pub mod diagnostic;
 pub mod document;
+pub mod glob;
 pub mod interpolate;
 pub mod json;
 pub mod lint;

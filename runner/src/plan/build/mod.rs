@@ -1,16 +1,20 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
+mod changed;
 mod connect;
+mod defaults;
 mod work;
 
 use super::BuildContext;
-use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, TriggerJob};
+use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, TriggerJob};
 use crate::pipeline::attribute::{
-    CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail, TriggerAttributes,
+    CommandAttributes, Field, FieldKind, IfChanged, InputAttributes, Shared, SoftFail, TriggerAttributes,
 };
 use crate::pipeline::condition::{self, Condition, Scope};
+use crate::pipeline::model::Secret;
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// Decides everything that can be decided before a run: which jobs there are, in which order, and which are skipped.
@@ -24,10 +28,7 @@ pub fn build(
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context);
-    if let Some(defaults) = builder.keep(pipeline.attributes()) {
-        builder.priority = defaults.priority.unwrap_or_default();
-        builder.image = defaults.image;
-    }
+    builder.read_defaults(pipeline);
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
     builder.connect(&pipeline.steps);
@@ -57,9 +58,7 @@ pub fn extend(
     let env = plan.env.iter().chain(&own).map(|(name, value)| (name.clone(), value.clone())).collect();
     builder.facts = plan.context.facts(&env);
     builder.step_env = own;
-    let defaults = pipeline.attributes()?;
-    builder.priority = defaults.priority.unwrap_or_default();
-    builder.image = defaults.image;
+    builder.read_defaults(pipeline);
     builder.jobs.clone_from(&plan.jobs);
     builder.by_key.resize_with(plan.jobs.len(), Vec::new);
     for (job, planned) in plan.jobs().filter(|(job, _)| !gone(*job)) {
@@ -88,6 +87,11 @@ struct Builder<'a> {
     step_env: IndexMap<String, String>,
     priority: i64,
     image: Option<Spanned<String>>,
+    agents: IndexMap<String, String>,
+    secrets: Vec<Secret>,
+    checkout: Map<String, Value>,
+    /// What was found out about each `if_changed`: many steps have the same.
+    changed: HashMap<IfChanged, bool>,
     jobs: Vec<Job>,
     /// Per job, what it depends on by key; resolved when all keys are known.
     by_key: Vec<Vec<KeyDependency>>,
@@ -120,6 +124,7 @@ struct Level {
 #[derive(Default, Clone)]
 struct Inherited {
     group: Option<String>,
+    group_label: Option<String>,
     skip: Option<String>,
     depends_on: Option<Vec<(Spanned<String>, bool)>>,
     allow_dependency_failure: bool,
@@ -136,6 +141,10 @@ impl<'a> Builder<'a> {
             step_env: IndexMap::new(),
             priority: 0,
             image: None,
+            agents: IndexMap::new(),
+            secrets: Vec::new(),
+            checkout: Map::new(),
+            changed: HashMap::new(),
             jobs: Vec::new(),
             by_key: Vec::new(),
             keys: HashMap::new(),
@@ -160,12 +169,15 @@ impl<'a> Builder<'a> {
                     }
                 }
                 StepKind::Wait(wait) => {
-                    if let Some(attributes) = self.keep(wait.wait_attributes()) {
+                    if let Some(mut attributes) = self.keep(wait.wait_attributes()) {
+                        // The format has it for what does something.
+                        attributes.shared.if_changed = None;
                         self.wait(&attributes.shared, attributes.continue_on_failure, step.span, level, inherited);
                     }
                 }
                 StepKind::Input(input) => {
-                    if let Some(attributes) = self.keep(input.input_attributes()) {
+                    if let Some(mut attributes) = self.keep(input.input_attributes()) {
+                        attributes.shared.if_changed = None;
                         self.gate(&attributes, step.span, level, inherited);
                     }
                 }
@@ -178,6 +190,7 @@ impl<'a> Builder<'a> {
                     });
                     let handed_on = Inherited {
                         group: group.key.as_ref().map(|key| key.value.clone()),
+                        group_label: Some(shared.label.as_ref().map(|label| label.value.clone()).unwrap_or_default()),
                         skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
                         depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
                         allow_dependency_failure: shared.allow_dependency_failure,
@@ -249,11 +262,11 @@ impl<'a> Builder<'a> {
         let Some(mut work) = self.work(step, attributes, span) else { return };
         work.soft_fail.clone_from(soft_fail);
         if let Some(Part { index, count, parallel: true }) = part {
-            work.env.insert("BUILDKITE_PARALLEL_JOB".to_owned(), index.to_string());
-            work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
+            work.parallel = Some(Parallel { index, count });
         }
+        self.defaults(&mut work, step, attributes);
         let shared = &attributes.shared;
-        self.without_effect(step, attributes);
+        self.without_effect(attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
         let label = label.unwrap_or_else(|| work::default_label(&work));
@@ -264,6 +277,7 @@ impl<'a> Builder<'a> {
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind: JobKind::Step(Box::new(work)),
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -404,6 +418,7 @@ impl<'a> Builder<'a> {
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind,
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -467,7 +482,7 @@ impl<'a> Builder<'a> {
             let patterns = branches.value.join(" ");
             return Some(format!("the branch `{}` does not match `branches: {patterns}`", self.context.branch));
         }
-        self.condition(shared)
+        self.condition(shared).or_else(|| self.unchanged(shared))
     }
 
     fn condition(&mut self, shared: &Shared) -> Option<String> {
