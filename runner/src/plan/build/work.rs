@@ -6,7 +6,6 @@ use crate::pipeline::{CommandStep, Diagnostic, Node, Span, Spanned};
 use crate::plan::grant::Grants;
 use crate::plan::job::StepJob;
 use crate::plan::{OutputReference, references};
-use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 impl Builder<'_> {
