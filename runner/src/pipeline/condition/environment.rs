@@ -117,7 +117,7 @@ fn diff_base(context: &Context) -> String {
 }
 
 /// The candidate that is most like a name, if one is like it at all.
-pub(super) fn closest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub fn closest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let allowed = name.len().div_ceil(4);
     candidates
         .map(|candidate| (distance(name, candidate), candidate))
