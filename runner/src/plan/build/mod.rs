@@ -5,6 +5,7 @@ mod work;
 
 use super::BuildContext;
 use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan};
+use super::origin::{Order, Origin};
 use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail};
 use crate::pipeline::condition::{self, Condition, Scope};
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
@@ -21,6 +22,18 @@ pub fn build(
     name: &str,
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    build_with_origins(pipeline, name, context).map(|(plan, _, warnings)| (plan, warnings))
+}
+
+/// As [`build`], and says of every job where it comes from.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with_origins(
+    pipeline: &Pipeline,
+    name: &str,
+    context: &BuildContext,
+) -> Result<(Plan, Vec<Origin>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context);
     let defaults = pipeline.attributes()?;
     builder.priority = defaults.priority.unwrap_or_default();
@@ -31,7 +44,7 @@ pub fn build(
     if builder.errors.is_empty() {
         let env = builder.pipeline_env;
         let plan = Plan { pipeline: name.to_owned(), context: context.clone(), env, jobs: builder.jobs };
-        Ok((plan, builder.warnings))
+        Ok((plan, builder.origins, builder.warnings))
     } else {
         Err(builder.errors)
     }
@@ -47,8 +60,13 @@ struct Builder<'a> {
     jobs: Vec<Job>,
     /// Per job, what it depends on by key; resolved when all keys are known.
     by_key: Vec<Vec<KeyDependency>>,
+    /// Per job, where it comes from.
+    origins: Vec<Origin>,
+    /// How many steps have been read, groups included.
+    read: usize,
     /// Keys of steps and groups to their jobs.
     keys: HashMap<String, Vec<JobId>>,
+    /// Names in use, each with the number last put behind it.
     names: HashMap<String, u32>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -76,6 +94,8 @@ struct Level {
 #[derive(Default, Clone)]
 struct Inherited {
     group: Option<String>,
+    /// Position of the group among all steps.
+    position: Option<usize>,
     skip: Option<String>,
     depends_on: Option<Vec<(Spanned<String>, bool)>>,
     allow_dependency_failure: bool,
@@ -93,6 +113,8 @@ impl<'a> Builder<'a> {
             image: None,
             jobs: Vec::new(),
             by_key: Vec::new(),
+            origins: Vec::new(),
+            read: 0,
             keys: HashMap::new(),
             names: HashMap::new(),
             errors: Vec::new(),
@@ -106,6 +128,7 @@ impl<'a> Builder<'a> {
 
     fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
         for step in steps {
+            self.read += 1;
             match &step.kind {
                 StepKind::Command(command) => self.command(command, step.span, level, inherited),
                 StepKind::Wait(wait) => {
@@ -127,6 +150,7 @@ impl<'a> Builder<'a> {
                     });
                     let handed_on = Inherited {
                         group: group.key.as_ref().map(|key| key.value.clone()),
+                        position: Some(self.read - 1),
                         skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
                         depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
                         allow_dependency_failure: shared.allow_dependency_failure,
@@ -246,7 +270,7 @@ impl<'a> Builder<'a> {
             implicit.extend(level.tolerated.iter().copied().map(after));
         }
         let job = self.point(shared, "wait", JobKind::Wait, span, inherited);
-        self.push(job, shared, &Inherited::default(), implicit);
+        self.push(job, shared, &Inherited { position: inherited.position, ..Inherited::default() }, implicit);
         let since = std::mem::take(&mut level.since);
         if tolerant {
             level.tolerated.extend(since);
@@ -303,6 +327,12 @@ impl<'a> Builder<'a> {
             tolerant |= inherited.allow_dependency_failure;
             inherited.depends_on.clone()
         };
+        let order = match (&shared.depends_on, &explicit) {
+            (Some(_), _) => Order::Step,
+            (None, Some(_)) => Order::Group,
+            (None, None) => Order::Place,
+        };
+        self.origins.push(Origin { step: self.read - 1, group: inherited.position, order });
         let mut by_key = Vec::new();
         match explicit {
             None => {
@@ -371,14 +401,14 @@ impl<'a> Builder<'a> {
         if let Some(part) = part {
             name = format!("{name}-{}", part.index + 1);
         }
-        let used = self.names.entry(name.clone()).or_default();
-        *used += 1;
-        if *used > 1 {
-            let numbered = format!("{name}-{used}");
-            self.names.insert(numbered.clone(), 1);
-            return numbered;
+        let mut free = name.clone();
+        while self.names.contains_key(&free) {
+            let used = self.names.entry(name.clone()).or_insert(1);
+            *used += 1;
+            free = format!("{name}-{used}");
         }
-        name
+        self.names.insert(free.clone(), 1);
+        free
     }
 }
 
@@ -451,3 +481,6 @@ fn slug(text: &str) -> String {
     let slug = slug.trim_matches(['-', '.']);
     if slug.is_empty() { "step".to_owned() } else { slug.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;
