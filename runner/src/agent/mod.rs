@@ -4,6 +4,6 @@ mod environment;
 mod execute;
 mod log;
 
-pub use environment::{JobEnvironment, RunFacts, job_environment, own_environment};
+pub use environment::{JobEnvironment, RunFacts, is_secret_name, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;

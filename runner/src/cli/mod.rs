@@ -5,6 +5,7 @@ mod context;
 mod diagnostic;
 mod drive;
 mod error;
+mod explain;
 mod plan;
 mod prepare;
 mod project;
@@ -30,6 +31,7 @@ const AFTER_HELP: &str = "\
 Start here:
   runner check                 is the pipeline all right?
   runner plan                  what would run, and what is it permitted?
+  runner explain STEP          why is a step what it is?
   runner run                   run it
   runner run --branch master   run it as for another branch
   runner unblock 12 release    let run 12 go on past the block step `release`
@@ -46,6 +48,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Plan(plan::Plan),
+    Explain(explain::Explain),
     Unblock(unblock::Unblock),
 }
 
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
             Command::Run(run) => run.run().await,
             Command::Check(check) => check.run().await,
             Command::Plan(plan) => plan.run().await,
+            Command::Explain(explain) => explain.run().await,
             Command::Unblock(unblock) => unblock.run().await,
         }
     });

@@ -9,8 +9,10 @@ use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, Refusal, RefusalKind, admit};
 use crate::host::{Services, StepEngine};
-use crate::pipeline::{self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind};
-use crate::plan::{self, Plan};
+use crate::pipeline::{
+    self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind, interpolate,
+};
+use crate::plan::{self, Origin, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +47,12 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) components: Components,
+    /// The pipeline with its variables replaced.
+    pub(super) document: Pipeline,
+    /// Where the plan's jobs come from.
+    pub(super) origins: Vec<Origin>,
+    /// The variables that were there for it, without its own.
+    pub(super) env: Env,
 }
 
 impl PipelineFlags {
@@ -60,14 +68,15 @@ impl PipelineFlags {
         let context = self.context.detect(&project.directory, &document, &source);
         let mut env: Env = own_environment().collect();
         for (name, value) in context.variables() {
-            env.set(name, value);
+            env.set_from(interpolate::Origin::Build, name, value);
         }
         for (name, value) in &self.env {
-            env.set(name, value.clone());
+            env.set_from(interpolate::Origin::Given, name, value.clone());
         }
+        let given = env.clone();
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
-        let planned = plan::build(&document, &source.name, &context);
-        let (mut plan, more) = planned.map_err(invalid)?;
+        let planned = plan::build_with_origins(&document, &source.name, &context);
+        let (mut plan, origins, more) = planned.map_err(invalid)?;
         warnings.extend(more);
         plan.env.extend(self.env.iter().cloned());
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
@@ -75,7 +84,7 @@ impl PipelineFlags {
         let plan = admit(plan.clone(), &mut components)
             .await
             .map_err(|refusals| refused(&source, &document, &plan, refusals))?;
-        Ok(Prepared { project, source, plan, warnings, components })
+        Ok(Prepared { project, source, plan, warnings, components, document, origins, env: given })
     }
 }
 

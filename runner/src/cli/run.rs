@@ -38,7 +38,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let Prepared { project, source, plan, warnings, components } = self.pipeline.prepare().await?;
+        let Prepared { project, source, plan, warnings, components, .. } = self.pipeline.prepare().await?;
         warn(&source, &warnings);
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
