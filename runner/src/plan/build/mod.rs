@@ -68,6 +68,8 @@ struct Builder<'a> {
     keys: HashMap<String, Vec<JobId>>,
     /// Names in use, each with the number last put behind it.
     names: HashMap<String, u32>,
+    /// What conditions came to, by their text: large pipelines repeat few of them.
+    decided: HashMap<String, bool>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -117,6 +119,7 @@ impl<'a> Builder<'a> {
             read: 0,
             keys: HashMap::new(),
             names: HashMap::new(),
+            decided: HashMap::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
@@ -129,6 +132,12 @@ impl<'a> Builder<'a> {
     fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
         for step in steps {
             self.read += 1;
+            if self.jobs.len() >= MAX_JOBS {
+                let message = format!("the pipeline has more than {MAX_JOBS} jobs");
+                self.errors
+                    .push(Diagnostic::error(message).at(step.span).help("lower `parallelism`, or split the file"));
+                return;
+            }
             match &step.kind {
                 StepKind::Command(command) => self.command(command, step.span, level, inherited),
                 StepKind::Wait(wait) => {
@@ -381,7 +390,15 @@ impl<'a> Builder<'a> {
 
     fn condition(&mut self, shared: &Shared) -> Option<String> {
         let condition = shared.condition.as_ref().filter(|condition| !condition.value.trim().is_empty())?;
-        let evaluated = Condition::parse(condition, Scope::Build).and_then(|parsed| parsed.evaluate(&self.facts));
+        let evaluated = match self.decided.get(&condition.value) {
+            Some(known) => Ok(*known),
+            None => Condition::parse(condition, Scope::Build).and_then(|parsed| parsed.evaluate(&self.facts)),
+        };
+        if let Ok(decided) = evaluated
+            && !self.decided.contains_key(&condition.value)
+        {
+            self.decided.insert(condition.value.clone(), decided);
+        }
         match evaluated {
             Ok(true) => None,
             Ok(false) => Some(format!("`if: {}` does not hold", condition.trim())),
@@ -414,6 +431,8 @@ impl<'a> Builder<'a> {
 
 /// Jobs one step may become; Buildkite's limit for an upload.
 const MAX_PARALLEL: usize = 500;
+/// Jobs after which no further step is planned: some kilobytes each.
+const MAX_JOBS: usize = 250_000;
 
 /// One of several jobs of a step.
 #[derive(Clone, Copy)]

@@ -138,7 +138,9 @@ impl Builder<'_> {
             let Some(place) = place else { continue };
             let message = format!("`{name}` has no effect in this version: {instead}");
             let warning = Diagnostic::warning(message).at(place);
-            if !self.warnings.contains(&warning) {
+            // The jobs of one step come one after the other, and none has more of these warnings than this.
+            let recent = self.warnings.len().saturating_sub(8);
+            if !self.warnings[recent..].contains(&warning) {
                 self.warnings.push(warning);
             }
         }
