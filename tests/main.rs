@@ -16,3 +16,4 @@ mod project;
 mod run;
 mod simulation;
 mod tidy;
+mod views;

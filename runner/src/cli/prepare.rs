@@ -16,6 +16,7 @@ use crate::plan::{self, Origin, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Which pipeline, and for what.
 #[derive(Debug, Args)]
@@ -62,7 +63,9 @@ impl PipelineFlags {
         let file = self.file.as_deref();
         let source = project.pipeline(file)?;
         let invalid = |findings| Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings);
+        let started = Instant::now();
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
+        let parse = started.elapsed();
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
         let context = self.context.detect(&project.directory, &document, &source);
@@ -74,8 +77,11 @@ impl PipelineFlags {
             env.set_from(interpolate::Origin::Given, name, value.clone());
         }
         let given = env.clone();
+        let started = Instant::now();
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
         let planned = plan::build_with_origins(&document, &source.name, &context);
+        let plan = started.elapsed();
+        tracing::debug!(parse_us = parse.as_micros(), plan_us = plan.as_micros(), "the pipeline is planned");
         let (mut plan, origins, more) = planned.map_err(invalid)?;
         warnings.extend(more);
         plan.env.extend(self.env.iter().cloned());

@@ -30,7 +30,7 @@ fn plain(view: &View<'_>) -> String {
 #[test]
 fn text_is_a_few_lines_a_step() {
     expect![[r#"
-        p.yml: 6 jobs to run, 1 skipped, 1 stop for a person  branch main
+        p.yml: 6 jobs to run, 1 skipped, 1 stop for a person; branch main
 
         lint  ./lint
             command   ./lint

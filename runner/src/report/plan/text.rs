@@ -61,7 +61,7 @@ fn headline(view: &View<'_>) -> String {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{name} {}", short(value)))
         .collect();
-    let facts = if facts.is_empty() { String::new() } else { format!("  {DIM}{}{DIM:#}", facts.join(", ")) };
+    let facts = if facts.is_empty() { String::new() } else { format!("{DIM}; {}{DIM:#}", facts.join(", ")) };
     format!("{}: {}{facts}\n", printable(&view.plan.pipeline), counts.join(", "))
 }
 
