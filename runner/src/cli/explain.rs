@@ -17,7 +17,7 @@ const MAX_NAMES: usize = 40;
 ///
 /// The step as written and with its variables replaced; where each variable comes from; and every rule that applied:
 /// defaults, group, condition, matrix, dependencies, component, grants, limits. Values of variables whose name is a
-/// secret's (MY_TOKEN, DB_PASSWORD, …) are not shown.
+/// secret's, such as `MY_TOKEN`, are not shown.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// The step: its key, the name of one of its jobs, or its label

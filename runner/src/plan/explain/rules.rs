@@ -79,18 +79,10 @@ impl List<'_> {
         let StepKind::Command(command) = &step.kind else { return };
         for key in DEFAULTS {
             let Some(default) = self.facts.pipeline.rest.get(key) else { continue };
-            match command.rest.get(key) {
-                Some(own) => {
-                    self.add(
-                        key,
-                        Some(own.key_span),
-                        format!("the step's own `{key}` takes the place of the pipeline's"),
-                    );
-                }
-                None => {
-                    let text = format!("{}, from the pipeline", default.value.to_json());
-                    self.add(key, Some(default.key_span), text);
-                }
+            if let Some(own) = command.rest.get(key) {
+                self.add(key, Some(own.key_span), format!("the step's own `{key}` takes the place of the pipeline's"));
+            } else {
+                self.add(key, Some(default.key_span), format!("{}, from the pipeline", default.value.to_json()));
             }
         }
         let names: Vec<&String> = self.shown.env.iter().flatten().map(|(name, _)| name).collect();

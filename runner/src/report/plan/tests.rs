@@ -1,5 +1,7 @@
 //! Plans in every form.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "written by UPDATE_EXPECT=1")]
+
 use super::{View, dot, mermaid, text};
 use crate::pipeline::{Source, parse};
 use crate::plan::{BuildContext, build_with_origins};
@@ -146,8 +148,8 @@ fn labels_cannot_leave_their_place() {
         ("é 日本 🚀", "é 日本 #128640;", "é 日本 🚀"),
     ];
     for (label, for_mermaid, for_dot) in cases {
-        assert_eq!(super::mermaid::escape(label), for_mermaid, "{label}");
-        assert_eq!(super::dot::escape(label), for_dot, "{label}");
+        assert_eq!(mermaid::escape(label), for_mermaid, "{label}");
+        assert_eq!(dot::escape(label), for_dot, "{label}");
     }
 }
 
