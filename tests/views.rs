@@ -86,3 +86,10 @@ fn unknown_steps() {
     said.expect_stderr("pipeline.yml has no step `shipp`")
         .expect_stderr("did you mean `ship`? there are: first, wait, unit, ship");
 }
+
+#[test]
+fn very_many_findings_are_not_all_shown() {
+    let project = Project::with(&("steps:\n".to_owned() + &"  - { command: x, depends_on: nowhere }\n".repeat(5000)));
+    let said = project.runner(&["check"]).expect_status(3).expect_stderr("there are 4950 more");
+    assert_eq!(said.stderr.matches("no step has the key").count(), 50);
+}

@@ -15,15 +15,8 @@ use serde_json::Value;
 /// Attributes of a pipeline that hold for every step that does not have its own.
 const DEFAULTS: [&str; 3] = ["agents", "image", "priority"];
 
-/// Attributes of a job that explain themselves.
-const PLAIN: [(&str, &str); 6] = [
-    ("timeout_minutes", "timeout_in_minutes"),
-    ("retry", "retry"),
-    ("soft_fail", "soft_fail"),
-    ("artifact_paths", "artifact_paths"),
-    ("agents", "agents"),
-    ("secrets", "secrets"),
-];
+/// What of a job's work is explained elsewhere, or is in effect as it stands. All else speaks for itself.
+const TOLD: [&str; 7] = ["uses", "component", "command", "params", "references", "grants", "env"];
 
 pub(super) fn rules(
     facts: Facts<'_>,
@@ -267,10 +260,9 @@ impl List<'_> {
             self.add("admitted", None, text.to_owned());
         }
         let Ok(Value::Object(attributes)) = serde_json::to_value(work) else { return };
-        for (name, key) in PLAIN {
-            if let Some(value) = attributes.get(name) {
-                self.add(key, place(step, &[key]), value.to_string());
-            }
+        for (name, value) in attributes.iter().filter(|(name, _)| !TOLD.contains(&name.as_str())) {
+            let key = if name == "timeout_minutes" { "timeout_in_minutes" } else { name };
+            self.add(key, place(step, &[key]), value.to_string());
         }
     }
 }
