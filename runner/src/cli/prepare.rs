@@ -9,9 +9,8 @@ use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, Refusal, RefusalKind, admit};
 use crate::host::{Services, StepEngine};
-use crate::pipeline::{
-    self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind, interpolate,
-};
+use crate::pipeline::interpolate::SetBy;
+use crate::pipeline::{self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind};
 use crate::plan::{self, Origin, Plan};
 use clap::Args;
 use std::path::PathBuf;
@@ -71,10 +70,10 @@ impl PipelineFlags {
         let context = self.context.detect(&project.directory, &document, &source);
         let mut env: Env = own_environment().collect();
         for (name, value) in context.variables() {
-            env.set_from(interpolate::Origin::Build, name, value);
+            env.set_from(SetBy::Build, name, value);
         }
         for (name, value) in &self.env {
-            env.set_from(interpolate::Origin::Given, name, value.clone());
+            env.set_from(SetBy::Given, name, value.clone());
         }
         let given = env.clone();
         let started = Instant::now();

@@ -30,12 +30,12 @@ pub struct Env {
 #[derive(Debug, Clone)]
 struct Variable {
     value: String,
-    origin: Origin,
+    set_by: SetBy,
 }
 
 /// Where the value of a variable comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum SetBy {
     /// The environment of the runner itself.
     Surroundings,
     /// What is built: the branch, the commit and so on.
@@ -58,18 +58,18 @@ impl Env {
     }
 
     /// Where the value of a variable comes from.
-    pub fn origin(&self, name: &str) -> Option<Origin> {
-        self.variables.get(fold(name).as_ref()).map(|variable| variable.origin)
+    pub fn set_by(&self, name: &str) -> Option<SetBy> {
+        self.variables.get(fold(name).as_ref()).map(|variable| variable.set_by)
     }
 
     /// Sets a variable as the surroundings do.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.set_from(Origin::Surroundings, name, value);
+        self.set_from(SetBy::Surroundings, name, value);
     }
 
     /// Sets a variable, and says where its value comes from.
-    pub fn set_from(&mut self, origin: Origin, name: &str, value: impl Into<String>) {
-        self.variables.insert(fold(name).into_owned(), Variable { value: value.into(), origin });
+    pub fn set_from(&mut self, set_by: SetBy, name: &str, value: impl Into<String>) {
+        self.variables.insert(fold(name).into_owned(), Variable { value: value.into(), set_by });
     }
 
     /// The same variables, but those whose name is a secret's have the value [`HIDDEN`] unless they are empty. What is
@@ -418,13 +418,13 @@ mod tests {
     fn secrets_are_hidden_by_name_however_they_are_used() {
         let secret = |name: &str| name.ends_with("_TOKEN");
         let mut env: Env = [("A_TOKEN", "s3cret"), ("B_TOKEN", ""), ("C", "c")].into_iter().collect();
-        env.set_from(Origin::Build, "D", "d");
+        env.set_from(SetBy::Build, "D", "d");
         let env = env.hiding(secret);
         assert_eq!(interpolate("$A_TOKEN-${A_TOKEN:1:3}-${B_TOKEN:-b}-$C", &env).unwrap(), "[REDACTED]-RED-b-c");
         assert_eq!(env.secrets(secret).filter(|value| !value.is_empty()).collect::<Vec<_>>(), ["s3cret"]);
         assert_eq!(
-            (env.origin("C"), env.origin("D"), env.origin("E")),
-            (Some(Origin::Surroundings), Some(Origin::Build), None)
+            (env.set_by("C"), env.set_by("D"), env.set_by("E")),
+            (Some(SetBy::Surroundings), Some(SetBy::Build), None)
         );
     }
 

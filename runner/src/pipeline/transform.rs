@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::decode::Variables;
 use super::diagnostic::{Diagnostic, Span, Spanned};
-use super::interpolate::{Env, Origin, interpolate_noting};
+use super::interpolate::{Env, SetBy, interpolate_noting};
 use super::model::{
     Cache, CommandStep, EnvValue, GroupStep, Matrix, MatrixAdjustment, Pipeline, PlainStep, Plugin, Secret, Step,
     StepKind,
@@ -47,7 +47,7 @@ impl Pipeline {
                 let name = interpolation.changed(&written, key_span)?.unwrap_or_else(|| written.clone());
                 let text = interpolation.changed(&value.value, value.span)?.unwrap_or(value.value);
                 if precedence == Precedence::Pipeline || env.get(&name).is_none() {
-                    env.set_from(Origin::Pipeline(value.span), &name, text.clone());
+                    env.set_from(SetBy::Pipeline(value.span), &name, text.clone());
                 }
                 if name != written {
                     replaced.insert(name.clone());

@@ -11,7 +11,7 @@ pub use find::{NotFound, find};
 
 use super::origin::{Origin, in_order};
 use super::{Job, Plan};
-use crate::pipeline::interpolate::{self, Env};
+use crate::pipeline::interpolate::{Env, SetBy};
 use crate::pipeline::{Diagnostic, Pipeline, Precedence, Replacement, Source, Span, Step, StepKind};
 use serde::Serialize;
 use serde_json::Value;
@@ -170,11 +170,11 @@ fn variables(places: Places<'_>, env: &Env, replacements: &[Replacement]) -> Vec
                 }
                 continue;
             }
-            let from = env.origin(name).map(|origin| match origin {
-                interpolate::Origin::Surroundings => "the environment of the runner".to_owned(),
-                interpolate::Origin::Build => "what is built".to_owned(),
-                interpolate::Origin::Given => "--env".to_owned(),
-                interpolate::Origin::Pipeline(span) => format!("the pipeline's `env` at {}", places.at(span)),
+            let from = env.set_by(name).map(|set_by| match set_by {
+                SetBy::Surroundings => "the environment of the runner".to_owned(),
+                SetBy::Build => "what is built".to_owned(),
+                SetBy::Given => "--env".to_owned(),
+                SetBy::Pipeline(span) => format!("the pipeline's `env` at {}", places.at(span)),
             });
             let value = env.get(name).map(ToOwned::to_owned);
             found.push(Variable { name: name.clone(), value, from, places: vec![place] });

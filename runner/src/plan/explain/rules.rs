@@ -28,9 +28,10 @@ pub(super) fn rules(
     let steps = in_order(&facts.pipeline.steps);
     let mut list = List { facts, shown, steps, places: Places(facts.source), rules: Vec::new() };
     list.defaults(step);
-    let group = jobs.first().and_then(|(_, origin)| origin.group).filter(|group| *group != position);
-    if let (Some(group), false) = (group, matches!(step.kind, StepKind::Group(_))) {
-        list.group(group)?;
+    for (group, inner) in (0..position).filter_map(|at| Some((at, list.members(at)?))).collect::<Vec<_>>() {
+        if position <= group + inner {
+            list.group(group)?;
+        }
     }
     list.left_out(step, position, "")?;
     list.expansion(step, jobs.len());
@@ -91,6 +92,14 @@ impl List<'_> {
         }
     }
 
+    /// How many steps there are in the group at a position, those of inner groups included.
+    fn members(&self, position: usize) -> Option<usize> {
+        match &self.steps.get(position)?.kind {
+            StepKind::Group(group) => Some(in_order(&group.steps).len()),
+            _ => None,
+        }
+    }
+
     fn group(&mut self, position: usize) -> Result<(), Diagnostic> {
         let Some(step) = self.steps.get(position).copied() else { return Ok(()) };
         let StepKind::Group(group) = &step.kind else { return Ok(()) };
@@ -111,6 +120,8 @@ impl List<'_> {
         if let Some(reason) = &shared.skip {
             let reason = if reason.is_empty() { String::new() } else { format!(": {}", reason.value) };
             self.add("skip", place(step, &["skip"]), format!("{whose}skipped{reason}"));
+            // Nothing else was looked at.
+            return Ok(());
         }
         let branch = &self.facts.plan.context.branch;
         if let Some(patterns) = &shared.branches {

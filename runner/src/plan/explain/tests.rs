@@ -1,7 +1,7 @@
 //! Explanations of small pipelines.
 
 use super::{Explanation, Facts, NotFound, explain, find};
-use crate::pipeline::{Env, Precedence, Source, interpolate::Origin, parse};
+use crate::pipeline::{Env, Precedence, Source, interpolate::SetBy, parse};
 use crate::plan::{BuildContext, build_with_origins};
 
 const PIPELINE: &str = r#"env:
@@ -30,13 +30,19 @@ steps:
     branches: release/*
   - { command: same }
   - { command: same }
+  - group: Outer
+    steps:
+      - group: Inner
+        skip: "not now"
+        if: "(("
+        steps: [{ command: deep, key: deep }]
 "#;
 
 fn with<T>(then: impl FnOnce(Facts<'_>) -> T) -> T {
     let source = Source::new("p.yml", PIPELINE);
     let written = parse(&source).unwrap().pipeline;
     let mut env: Env = [("LOGIN_TOKEN", "s3cretvalue")].into_iter().collect();
-    env.set_from(Origin::Build, "BUILDKITE_BRANCH", "main");
+    env.set_from(SetBy::Build, "BUILDKITE_BRANCH", "main");
     let mut pipeline = written.clone();
     pipeline.interpolate(&mut env.clone(), Precedence::Pipeline).unwrap();
     let context = BuildContext { branch: "main".to_owned(), ..BuildContext::default() };
@@ -135,6 +141,17 @@ fn every_rule_has_its_place() {
 }
 
 #[test]
+fn all_groups_around_a_step_count() {
+    let rules = rules(&explained("deep"));
+    let group = |text: &str| rules.iter().any(|rule| rule.ends_with(text));
+    assert!(group("in the group `Outer`") && group("in the group `Inner`"), "{rules:?}");
+    assert!(
+        group("skip: of the group: skipped: not now") && !rules.iter().any(|rule| rule.contains(" if:")),
+        "{rules:?}"
+    );
+}
+
+#[test]
 fn jobs_know_which_part_they_are() {
     let parts = |name: &str| -> Vec<String> {
         explained(name).jobs.into_iter().map(|job| format!("{} {}", job.name, job.part.unwrap_or_default())).collect()
@@ -156,7 +173,22 @@ fn steps_are_found_by_every_name() {
         assert_eq!(position("same"), Ok(6));
         let Err(NotFound::Unknown { close, known }) = position("lnit") else { panic!() };
         assert_eq!(close, None);
-        assert_eq!(known, ["lint", "wait", "unit-0-1", "on-linux-1", "last", "same", "same-2", "Deep tests"]);
+        assert_eq!(
+            known,
+            [
+                "lint",
+                "wait",
+                "unit-0-1",
+                "on-linux-1",
+                "last",
+                "same",
+                "same-2",
+                "deep",
+                "Deep tests",
+                "Outer",
+                "Inner"
+            ]
+        );
         let Err(NotFound::Unknown { close, .. }) = position("Deep testss") else { panic!() };
         assert_eq!(close.as_deref(), Some("Deep tests"));
         assert_eq!(position("lint reg/s3cretvalue main nobody"), Ok(0));

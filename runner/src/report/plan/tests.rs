@@ -163,3 +163,21 @@ fn labels_without_anything_to_show() {
         assert!(!shown(&pipeline, plain).contains(['\u{1b}', '\u{7}']), "{label}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_label_leaves_its_place(label in proptest::arbitrary::any::<String>()) {
+        let escaped = mermaid::escape(&label);
+        let allowed = |character: char| character.is_alphanumeric() || " ,.-/#;".contains(character);
+        proptest::prop_assert!(escaped.chars().all(allowed), "{escaped}");
+        // A quote ends a label of Graphviz unless an odd number of backslashes stands before it.
+        let escaped = dot::escape(&label);
+        for (at, _) in escaped.match_indices('"') {
+            let before = &escaped[..at];
+            let backslashes = before.len() - before.trim_end_matches('\\').len();
+            proptest::prop_assert!(backslashes % 2 == 1, "{escaped}");
+        }
+        let backslashes = escaped.len() - escaped.trim_end_matches('\\').len();
+        proptest::prop_assert!(backslashes.is_multiple_of(2) && !escaped.contains(char::is_control), "{escaped}");
+    }
+}
