@@ -18,3 +18,4 @@ mod run;
 mod simulation;
 mod strict;
 mod tidy;
+mod views;

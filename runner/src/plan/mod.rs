@@ -2,15 +2,18 @@
 
 mod build;
 mod context;
+pub mod explain;
 pub mod grant;
 mod job;
+pub mod origin;
 mod outputs;
 pub mod variables;
 
-pub use build::{build, extend};
+pub use build::{build, build_with_origins, extend};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
     ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, SecretVariable,
     StepJob, TriggerJob,
 };
+pub use origin::{Order, Origin};
 pub use outputs::{OutputReference, references, substitute};
