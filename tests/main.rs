@@ -14,6 +14,7 @@ mod log_contract;
 mod mutations;
 mod outside;
 mod project;
+mod real_pipelines;
 mod run;
 mod simulation;
 mod strict;
