@@ -82,7 +82,7 @@ impl LocalAgent {
                 cancelled: assignment.cancelled.child_token(),
                 decisions: Arc::default(),
             },
-            env: Arc::new(env),
+            env: env.into(),
             params: params.to_string(),
             timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
             grace: self.grace,

@@ -7,11 +7,10 @@ use super::engine::{EngineError, LoadedComponent, StepEngine};
 use super::store::{JobStore, Services, StoreError};
 use crate::agent::JobLog;
 use crate::capability::process::Programs;
-use crate::capability::{JobName, JobScope, Workspace};
+use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::plan::grant::Grants;
 use crate::run::Recorder;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +27,7 @@ pub struct Invocation<'a> {
     /// Who it is.
     pub scope: JobScope,
     /// The environment its processes get and, where granted, it may see.
-    pub env: Arc<BTreeMap<String, String>>,
+    pub env: SharedEnvironment,
     /// The parameters: a JSON object.
     pub params: String,
     /// Time after which the job is ended; none when the step has no timeout.
@@ -231,7 +230,7 @@ impl Planner {
             decisions: Arc::default(),
         };
         let grants = Arc::new(Grants::default());
-        let env = Arc::new(BTreeMap::new());
+        let env = SharedEnvironment::default();
         let nothing = Programs::Listed(Vec::new());
         let data = JobStore::new(&scope, &grants, nothing, &env, services, PLANNING_MEMORY)?;
         let mut store = new_store(engine, data);
