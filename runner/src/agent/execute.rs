@@ -1,9 +1,10 @@
 //! One attempt of a job, from its assignment to its result.
 
 use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
+use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
 use crate::capability::process::Programs;
-use crate::capability::{JobName, JobScope, Workspace};
+use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::Asked;
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
@@ -26,6 +27,8 @@ pub struct LocalAgent {
     pub components: HashMap<String, LoadedComponent>,
     /// The outside.
     pub services: Services,
+    /// What processes of commands can ask.
+    pub job_api: JobApi,
     /// What is known of the run.
     pub facts: RunFacts,
     /// Directory of the workspace.
@@ -55,7 +58,14 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, own_environment());
+        let mut env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, own_environment());
+        let entrance = match step.command {
+            true => Some(self.job_api.entrance().await.map_err(|error| error.to_string())?),
+            false => None,
+        };
+        if let Some(entrance) = &entrance {
+            entrance.announce(&mut env);
+        }
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }
@@ -64,25 +74,32 @@ impl LocalAgent {
             (false, true) => None,
             (false, false) => Some(Programs::Listed(step.grants.process.clone())),
         };
+        let scope = JobScope {
+            name: Arc::new(JobName {
+                run: self.facts.run.clone(),
+                job: job.name.clone(),
+                attempt: assignment.attempt,
+                step_key: job.step_key.clone().unwrap_or_default(),
+                label: job.label.clone(),
+            }),
+            workspace: Arc::new(workspace),
+            log: log.clone(),
+            recorder: assignment.recorder,
+            cancelled: assignment.cancelled.child_token(),
+            decisions: Arc::default(),
+        };
+        let env = SharedEnvironment::from(env);
+        // Until the attempt has ended, however it ends.
+        let _admission = entrance.map(|entrance| {
+            let Services { secrets, artifacts, .. } = self.services.clone();
+            entrance.admit(Caller::new(scope.clone(), env.clone(), step.grants.secrets.clone(), secrets, artifacts))
+        });
         let invocation = Invocation {
             component,
             grants: Arc::new(step.grants.clone()),
             programs,
-            scope: JobScope {
-                name: Arc::new(JobName {
-                    run: self.facts.run.clone(),
-                    job: job.name.clone(),
-                    attempt: assignment.attempt,
-                    step_key: job.step_key.clone().unwrap_or_default(),
-                    label: job.label.clone(),
-                }),
-                workspace: Arc::new(workspace),
-                log: log.clone(),
-                recorder: assignment.recorder,
-                cancelled: assignment.cancelled.child_token(),
-                decisions: Arc::default(),
-            },
-            env: env.into(),
+            scope,
+            env,
             params: params.to_string(),
             timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
             grace: self.grace,

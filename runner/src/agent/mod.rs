@@ -1,9 +1,12 @@
 //! Runs one job on the step host and reports how it ended.
 
+pub mod artifact;
 mod environment;
 mod execute;
+pub mod job_api;
 mod log;
 
+pub(crate) use environment::is_secret_name;
 pub use environment::{JobEnvironment, RunFacts, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
