@@ -3,28 +3,31 @@
 use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
 use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
+use super::trigger::{Ending, Triggers};
+use super::upload::Uploader;
 use crate::capability::process::Programs;
 use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
-use crate::component::Asked;
+use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, Plan, StepJob, substitute};
+use crate::plan::{Job, JobKind, StepJob, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Runs jobs in this process.
 pub struct LocalAgent {
-    /// The plan the jobs are of.
-    pub plan: Arc<Plan>,
     /// Runs components.
     pub engine: StepEngine,
-    /// The plan's components, by digest.
-    pub components: HashMap<String, LoadedComponent>,
+    /// The plan's components.
+    pub components: Loaded,
+    /// Takes in the steps that jobs add to the run.
+    pub uploader: Arc<Uploader>,
+    /// Starts other pipelines.
+    pub triggers: Arc<dyn Triggers>,
     /// The outside.
     pub services: Services,
     /// What processes of commands can ask.
@@ -50,7 +53,7 @@ impl LocalAgent {
 
     async fn run(&self, job: &Job, step: &StepJob, assignment: Assignment, log: &JobLog) -> Result<Ended, String> {
         let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
-        let component = component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
+        let component = &component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
         let outputs = |key: &str| assignment.outputs.get(key);
         let params = substitute(&step.params, &outputs)?;
         if !step.references.is_empty() {
@@ -58,7 +61,7 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let mut env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, own_environment());
+        let mut env = job_environment(&assignment.plan, job, step, assignment.attempt, &self.facts, own_environment());
         let entrance = match step.command {
             true => Some(self.job_api.entrance().await.map_err(|error| error.to_string())?),
             false => None,
@@ -89,10 +92,13 @@ impl LocalAgent {
             decisions: Arc::default(),
         };
         let env = SharedEnvironment::from(env);
+        let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        let (limit, timeout) = watch::channel(minutes);
         // Until the attempt has ended, however it ends.
         let _admission = entrance.map(|entrance| {
-            let Services { secrets, artifacts, .. } = self.services.clone();
-            entrance.admit(Caller::new(scope.clone(), env.clone(), step.grants.secrets.clone(), secrets, artifacts))
+            let (scope, env, secrets) = (scope.clone(), env.clone(), step.grants.secrets.clone());
+            let (services, uploader) = (&self.services, self.uploader.clone());
+            entrance.admit(Caller::new(scope, assignment.job, env, secrets, services, uploader, limit))
         });
         let invocation = Invocation {
             component,
@@ -101,7 +107,7 @@ impl LocalAgent {
             scope,
             env,
             params: params.to_string(),
-            timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+            timeout,
             grace: self.grace,
             killed: assignment.killed,
         };
@@ -124,35 +130,29 @@ impl LocalAgent {
 #[async_trait::async_trait]
 impl Executor for LocalAgent {
     async fn execute(&self, assignment: Assignment) -> JobResult {
-        let job = self.plan.job(assignment.job);
-        let JobKind::Step(step) = &job.kind else {
-            return failed(-1, format!("`{}` is not a step that runs", job.name), String::new());
-        };
+        let plan = assignment.plan.clone();
+        let job = plan.job(assignment.job);
         let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
         let cancelled = assignment.cancelled.clone();
-        let ended = self.run(job, step, assignment, &log).await;
-        let mut result = match ended {
-            Ok(Ended::Passed(outputs)) => JobResult {
-                outcome: Outcome::Passed,
-                exit_status: 0,
-                outputs,
-                message: String::new(),
-                remedy: String::new(),
-            },
-            Ok(Ended::Failed { message, remedy, exit_status }) => failed(exit_status.into(), message, remedy),
-            Ok(Ended::Broken(reason)) => failed(-1, format!("the component broke: {reason}"), String::new()),
-            Ok(Ended::TimedOut) => failed(
-                143,
-                format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default()),
-                "Raise `timeout_in_minutes`, or find out what takes so long.".to_owned(),
-            ),
-            Err(reason) => failed(-1, reason, String::new()),
+        let mut result = match &job.kind {
+            JobKind::Step(step) => {
+                let ended = self.run(job, step, assignment, &log).await;
+                job_result(ended, step)
+            }
+            JobKind::Trigger(trigger) => {
+                let end = Ending { cancelled: assignment.cancelled, killed: assignment.killed };
+                self.triggers.start(job, trigger, &log, end).await
+            }
+            JobKind::Wait | JobKind::Gate(_) => {
+                JobResult::failed(-1, format!("`{}` is not a step that runs", job.name), "")
+            }
         };
         result.message = log.redacted(&result.message);
         result.outputs = redacted(&log, result.outputs);
         if result.outcome == Outcome::Failed {
             if cancelled.is_cancelled() {
                 result.outcome = Outcome::Cancelled;
+                "cancel".clone_into(&mut result.signal_reason);
             } else if job.fails_softly(result.exit_status) {
                 result.outcome = Outcome::SoftFailed;
             }
@@ -175,6 +175,20 @@ fn redacted(log: &JobLog, outputs: Map<String, Value>) -> Map<String, Value> {
     outputs.into_iter().map(|(name, value)| (log.redacted(&name), clear(log, value))).collect()
 }
 
-fn failed(exit_status: i32, message: String, remedy: String) -> JobResult {
-    JobResult { outcome: Outcome::Failed, exit_status, outputs: Map::new(), message, remedy }
+/// What became of a step.
+fn job_result(ended: Result<Ended, String>, step: &StepJob) -> JobResult {
+    match ended {
+        Ok(Ended::Passed(outputs)) => JobResult::passed(outputs),
+        Ok(Ended::Failed { message, remedy, exit_status, signal }) => {
+            JobResult { signal, ..JobResult::failed(exit_status.into(), message, remedy) }
+        }
+        Ok(Ended::Broken(reason)) => JobResult::failed(-1, format!("the component broke: {reason}"), ""),
+        Ok(Ended::TimedOut) => {
+            let message = format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default());
+            let remedy = "Raise `timeout_in_minutes`, or find out what takes so long.";
+            let (signal, signal_reason) = ("SIGTERM".to_owned(), "cancel".to_owned());
+            JobResult { signal, signal_reason, ..JobResult::failed(143, message, remedy) }
+        }
+        Err(reason) => JobResult { signal_reason: "process_run_error".to_owned(), ..JobResult::failed(-1, reason, "") },
+    }
 }

@@ -5,8 +5,12 @@ mod environment;
 mod execute;
 pub mod job_api;
 mod log;
+mod trigger;
+mod upload;
 
 pub(crate) use environment::is_secret_name;
 pub use environment::{JobEnvironment, RunFacts, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
+pub use trigger::{Ending, Triggers};
+pub use upload::{Upload, Uploader};

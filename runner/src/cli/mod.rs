@@ -10,6 +10,7 @@ mod plan;
 mod prepare;
 mod project;
 mod run;
+mod trigger;
 mod unblock;
 
 pub use error::{Error, ExitStatus};

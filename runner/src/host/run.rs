@@ -13,6 +13,8 @@ use crate::run::Recorder;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
@@ -30,8 +32,8 @@ pub struct Invocation<'a> {
     pub env: SharedEnvironment,
     /// The parameters: a JSON object.
     pub params: String,
-    /// Time after which the job is ended; none when the step has no timeout.
-    pub timeout: Option<Duration>,
+    /// Time after which the job is ended, which may change while it runs; none when the step has no timeout.
+    pub timeout: watch::Receiver<Option<Duration>>,
     /// Time for cleaning up once it is asked to end.
     pub grace: Duration,
     /// Set when it has to end at once, without that time.
@@ -51,6 +53,8 @@ pub enum Ended {
         remedy: String,
         /// 1 to 255.
         exit_status: u8,
+        /// The signal that ended its process, such as `SIGTERM`; empty when none did.
+        signal: String,
     },
     /// It broke: a trap, a limit, outputs that are not JSON.
     Broken(String),
@@ -88,6 +92,8 @@ const PLANNING_MEMORY: usize = 128 << 20;
 const PLANNING_TIME: Duration = Duration::from_secs(10);
 /// Bytes copied between guest and host in one call.
 const COPY_FUEL: usize = 128 << 20;
+/// Bytes of a signal's name.
+const MAX_SIGNAL: usize = 32;
 /// Bytes of the outputs; the contract says so.
 const MAX_OUTPUTS: usize = 1 << 20;
 
@@ -108,7 +114,6 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
             instance.runner_step_entry().call_run(&mut store, &params).await
         };
         tokio::pin!(call);
-        let limit = timeout.unwrap_or(Duration::MAX);
         tokio::select! {
             biased;
             result = &mut call => ended(result),
@@ -120,7 +125,7 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
                     Ended::Broken("it did not end within its grace time after being cancelled".to_owned())
                 }
             },
-            () = sleep(limit) => {
+            () = time_is_up(timeout) => {
                 scope.log.line("error: the step's time is up; asking it to end");
                 cancelled.cancel();
                 match tokio::time::timeout(grace, &mut call).await {
@@ -135,11 +140,29 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
     Ok(ended)
 }
 
-async fn sleep(limit: Duration) {
-    if limit == Duration::MAX {
-        std::future::pending::<()>().await;
+/// Waits until the time is up, counted from now on.
+async fn time_is_up(mut limit: watch::Receiver<Option<Duration>>) {
+    let began = Instant::now();
+    loop {
+        let limit_now = *limit.borrow_and_update();
+        let up = async {
+            match limit_now {
+                // A time beyond what the clock counts never comes.
+                Some(time) => tokio::time::sleep(time.saturating_sub(began.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        let changed = async {
+            // Nobody is left who could change it.
+            if limit.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = up => return,
+            () = changed => {}
+        }
     }
-    tokio::time::sleep(limit).await;
 }
 
 fn ended(result: wasmtime::Result<Result<String, Failure>>) -> Ended {
@@ -152,8 +175,10 @@ fn ended(result: wasmtime::Result<Result<String, Failure>>) -> Ended {
             Ok(_) => Ended::Broken("its outputs are not a JSON object".to_owned()),
             Err(error) => Ended::Broken(format!("its outputs are not JSON: {error}")),
         },
-        Ok(Err(Failure { message, remedy, exit_status, extras: _ })) => {
-            Ended::Failed { message, remedy, exit_status: exit_status.max(1) }
+        Ok(Err(Failure { message, remedy, exit_status, extras })) => {
+            let signal = extras.into_iter().find(|(name, _)| name == "signal").map(|(_, signal)| signal);
+            let signal = signal.filter(|signal| signal.len() <= MAX_SIGNAL).unwrap_or_default();
+            Ended::Failed { message, remedy, exit_status: exit_status.max(1), signal }
         }
         Err(error) => Ended::Broken(trap_text(&error)),
     }

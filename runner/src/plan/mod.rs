@@ -6,10 +6,9 @@ pub mod grant;
 mod job;
 mod outputs;
 
-pub use build::build;
+pub use build::{build, extend};
 pub use context::BuildContext;
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule,
-    StepJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, StepJob, TriggerJob,
 };
 pub use outputs::{OutputReference, references, substitute};

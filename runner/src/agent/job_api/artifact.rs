@@ -2,6 +2,7 @@
 
 use super::caller::{Answer, Caller, plain};
 use super::protocol::{FoundArtifact, Reply, StepReference};
+use super::step::jobs_of;
 use crate::agent::artifact::Query;
 use crate::capability::Error;
 use crate::capability::step::artifact_path;
@@ -95,22 +96,25 @@ impl Caller {
     }
 
     pub(super) async fn open_artifact(&self, job: &str, path: &str) -> Result<tokio::fs::File, Error> {
-        let all = self.scope.recorder.artifacts().await?;
-        let artifact = all.iter().rev().find(|artifact| artifact.job == job && artifact.path == path);
+        let (of, at) = (job.to_owned(), path.to_owned());
+        let artifact = self.scope.recorder.read(move |run| {
+            let mut all = run.data().artifacts().iter().rev();
+            all.find(|artifact| artifact.job == of && artifact.path == at).cloned()
+        });
         let missing = || Error::NotFound(format!("there is no artifact `{}` of that job", path.escape_debug()));
-        Ok(tokio::fs::File::from_std(self.artifacts.open(artifact.ok_or_else(missing)?)?))
+        Ok(tokio::fs::File::from_std(self.artifacts.open(&artifact.await?.ok_or_else(missing)?)?))
     }
 
     async fn artifacts_of(&self, step: Option<StepReference>) -> Result<Vec<Artifact>, Error> {
-        let all = self.scope.recorder.artifacts().await?;
-        let own = &self.scope.name;
-        Ok(match step {
-            None => all,
-            Some(StepReference::OwnJob | StepReference::OwnStep) => {
-                all.into_iter().filter(|artifact| artifact.job == own.job).collect()
-            }
-            Some(StepReference::Named(_)) => all,
-        })
+        let own = self.job;
+        let artifacts = self.scope.recorder.read(move |run| {
+            let all = run.data().artifacts();
+            let Some(step) = step else { return Ok(all.to_vec()) };
+            let jobs = jobs_of(run.plan(), own, &step)?;
+            let names: HashSet<&str> = jobs.iter().map(|job| run.plan().job(*job).name.as_str()).collect();
+            Ok(all.iter().filter(|artifact| names.contains(artifact.job.as_str())).cloned().collect())
+        });
+        artifacts.await?
     }
 
     fn found(&self, artifact: &Artifact) -> FoundArtifact {

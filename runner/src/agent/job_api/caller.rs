@@ -3,18 +3,25 @@
 use super::lock::{Held, Locks};
 use super::protocol::{Call, Reply};
 use crate::agent::is_secret_name;
+use crate::agent::upload::Uploader;
 use crate::capability::step::{ArtifactStore, SecretSource};
 use crate::capability::{Error, JobScope, SharedEnvironment};
 use crate::event::EventKind;
+use crate::host::Services;
+use crate::plan::JobId;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// An attempt of a job whose processes call.
-#[derive(Debug)]
 pub struct Caller {
     pub(super) scope: JobScope,
+    pub(super) job: JobId,
+    pub(super) uploader: Arc<Uploader>,
+    /// Time the attempt has from its beginning on.
+    pub(super) limit: watch::Sender<Option<Duration>>,
     pub(super) environment: SharedEnvironment,
     /// Names of the secrets its step may read.
     pub(super) secrets: Vec<String>,
@@ -54,21 +61,27 @@ const MAX_REDACTIONS: u32 = 1000;
 const MAX_REDACTION: usize = 64 << 10;
 
 impl Caller {
-    /// The attempt of `scope`, with the environment its later processes get and the secrets its step may read.
+    /// The attempt of `scope`, with the environment its later processes get, the secrets its step may read, and the
+    /// time it has.
     #[must_use]
     pub fn new(
         scope: JobScope,
+        job: JobId,
         environment: SharedEnvironment,
         secrets: Vec<String>,
-        secret_source: Arc<dyn SecretSource>,
-        artifacts: ArtifactStore,
+        services: &Services,
+        uploader: Arc<Uploader>,
+        limit: watch::Sender<Option<Duration>>,
     ) -> Self {
         Self {
             scope,
+            job,
+            uploader,
+            limit,
             environment,
             secrets,
-            secret_source,
-            artifacts,
+            secret_source: services.secrets.clone(),
+            artifacts: services.artifacts.clone(),
             storing: tokio::sync::Mutex::default(),
             stored: AtomicU64::new(0),
             locks: Arc::default(),
@@ -108,6 +121,18 @@ impl Caller {
                 self.begin_once(&key, wait).await
             }
             Call::OnceDone { key } => self.finish_once(&key),
+            Call::Annotate { context, style, body, append, priority, own_job } => {
+                self.annotate(context, style, body, append, priority, own_job).await
+            }
+            Call::AnnotationRemove { context, own_job } => self.remove_annotation(context, own_job).await,
+            Call::StepGet { step, attribute } => self.step_value(step, attribute).await,
+            Call::StepUpdate { step, attribute, value, append } => {
+                self.update_step(step, attribute, value, append).await
+            }
+            Call::StepCancel { step } => self.cancel_step(step).await,
+            Call::BuildCancel => self.cancel_run().await,
+            Call::JobUpdate { timeout_minutes } => Ok(self.set_limit(timeout_minutes)),
+            Call::PipelineUpload(upload) => self.upload(upload).await,
             Call::ArtifactStore { .. } | Call::ArtifactFetch { .. } => {
                 Err(Error::Invalid("artifacts have content, which is not part of the call".to_owned()))
             }

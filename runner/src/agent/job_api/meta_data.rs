@@ -42,10 +42,12 @@ impl Caller {
     }
 
     pub(super) async fn meta_data(&self, key: String) -> Answer {
-        Ok(plain(Reply::Value(self.scope.recorder.meta_data(key).await?)))
+        let value = self.scope.recorder.read(move |run| run.data().meta_data().get(&key).cloned());
+        Ok(plain(Reply::Value(value.await?)))
     }
 
     pub(super) async fn meta_data_keys(&self) -> Answer {
-        Ok(plain(Reply::Names(self.scope.recorder.meta_data_keys().await?)))
+        let keys = self.scope.recorder.read(|run| run.data().meta_data().keys().cloned().collect());
+        Ok(plain(Reply::Names(keys.await?)))
     }
 }

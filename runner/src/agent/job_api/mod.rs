@@ -8,14 +8,18 @@
 //! token of its own, which is worth nothing before it begins and after it ends. What a process sends is hostile: it
 //! is bounded before it is read, and can do nothing but what its own job may.
 
+mod annotation;
 mod artifact;
 mod caller;
 mod environment;
+mod job;
 mod lock;
 mod meta_data;
 pub mod protocol;
 mod secret;
 mod server;
+mod step;
+mod upload;
 
 pub use caller::Caller;
 pub use server::{Admission, Entrance, JobApi, JobApiError};

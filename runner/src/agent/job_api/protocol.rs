@@ -11,6 +11,7 @@
 //!
 //! One call per connection. Content frames hold bytes as they are, everything else is JSON.
 
+use crate::event::AnnotationStyle;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -141,6 +142,81 @@ pub enum Call {
         /// The name of the work.
         key: String,
     },
+    /// Shows Markdown to people.
+    Annotate {
+        /// Name of the annotation.
+        context: String,
+        /// How it is meant; as it was, or not said, when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        style: Option<AnnotationStyle>,
+        /// Markdown; when it is empty only the style changes.
+        body: String,
+        /// At the end of what is there.
+        append: bool,
+        /// 1 to 10; higher comes first.
+        priority: u8,
+        /// It belongs to the job, not to the run.
+        own_job: bool,
+    },
+    /// Takes an annotation away.
+    AnnotationRemove {
+        /// Name of the annotation.
+        context: String,
+        /// It belongs to the job, not to the run.
+        own_job: bool,
+    },
+    /// A value of a step, or all of them: [`Reply::Json`].
+    StepGet {
+        /// Whose.
+        step: StepReference,
+        /// Which.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attribute: Option<String>,
+    },
+    /// Changes a value of a step.
+    StepUpdate {
+        /// Whose.
+        step: StepReference,
+        /// Which.
+        attribute: String,
+        /// The new value.
+        value: String,
+        /// At the end of what is there.
+        append: bool,
+    },
+    /// Ends the jobs of a step: [`Reply::Names`] of those that were not over.
+    StepCancel {
+        /// Whose.
+        step: StepReference,
+    },
+    /// Ends the run.
+    BuildCancel,
+    /// Changes the time the caller's job has, from its beginning on.
+    JobUpdate {
+        /// Minutes; 1 or more.
+        timeout_minutes: u64,
+    },
+    /// Adds steps to the run: [`Reply::Uploaded`].
+    PipelineUpload(PipelineUpload),
+}
+
+/// Steps to be added to the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineUpload {
+    /// Name of the file, for messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Which of its documents, from 0.
+    pub document: usize,
+    /// The environment to interpolate with; absent to leave everything as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<BTreeMap<String, String>>,
+    /// Whether jobs that have not begun are taken out.
+    pub replace: bool,
+    /// Whether warnings about the text are as bad as errors.
+    pub reject_warnings: bool,
 }
 
 /// Which step or job is meant.
@@ -201,6 +277,31 @@ pub enum Reply {
     Artifacts(Vec<FoundArtifact>),
     /// Anything else.
     Json(Value),
+    /// What became of uploaded steps.
+    Uploaded {
+        /// Whether they were added.
+        added: bool,
+        /// What is wrong with them, or could be.
+        findings: Vec<Finding>,
+    },
+}
+
+/// Something about a text, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Whether it is an error or a warning.
+    pub error: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What stands beside the place; absent when there is nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What to do; absent when there is nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Bytes of the text, from and to; absent for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<(usize, usize)>,
 }
 
 /// An artifact as it is found.

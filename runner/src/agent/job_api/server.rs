@@ -25,10 +25,9 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 /// Serves the jobs of one run. Cheap to clone. Nothing is opened before the first job asks for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct JobApi(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     program: PathBuf,
     listening: OnceCell<Listening>,
@@ -44,7 +43,7 @@ struct Listening {
 }
 
 /// The attempts that run, by the digest of their token: comparing digests tells a guesser nothing about tokens.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Callers(Mutex<HashMap<[u8; 32], Arc<Caller>>>);
 
 /// Why the socket cannot be opened.
@@ -137,7 +136,6 @@ fn private_directory() -> Result<tempfile::TempDir, JobApiError> {
 }
 
 /// The way in for one attempt of a job, before it is open.
-#[derive(Debug)]
 pub struct Entrance {
     api: JobApi,
     token: String,
@@ -181,7 +179,6 @@ impl Entrance {
 }
 
 /// An attempt whose processes may call. Dropping it ends their calls, gives their locks back and kills the token.
-#[derive(Debug)]
 pub struct Admission {
     api: JobApi,
     key: [u8; 32],

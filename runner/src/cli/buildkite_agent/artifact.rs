@@ -1,11 +1,11 @@
 //! `buildkite-agent artifact`
 
 use super::client::{call, fetch, store, unexpected};
-use super::flags::{Ignored, Own, boolean, is_own};
+use super::flags::{Ignored, Own, boolean, step_reference};
 use super::meta_data::context;
 use super::{Failure, Outcome, note, print};
 use crate::agent::artifact::{self, FoundFile, FoundFiles, MAX_ARTIFACTS, Search};
-use crate::agent::job_api::protocol::{Call, FoundArtifact, Reply, StepReference};
+use crate::agent::job_api::protocol::{Call, FoundArtifact, Reply};
 use clap::{Args, Subcommand};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -178,15 +178,7 @@ impl Found {
     /// The artifacts that are meant; of several with one path only the newest, unless all are asked for.
     fn artifacts(&self, all: bool) -> Result<Vec<FoundArtifact>, Failure> {
         self.own.check()?;
-        let step = self.step.as_deref().filter(|step| !step.is_empty()).map(|step| {
-            if is_own("BUILDKITE_STEP_ID", step) || is_own("BUILDKITE_STEP_KEY", step) {
-                StepReference::OwnStep
-            } else if is_own("BUILDKITE_JOB_ID", step) {
-                StepReference::OwnJob
-            } else {
-                StepReference::Named(step.to_owned())
-            }
-        });
+        let step = self.step.as_deref().filter(|step| !step.is_empty()).map(step_reference);
         match call(&Call::ArtifactSearch { query: self.query.clone(), step, all })? {
             Reply::Artifacts(artifacts) => Ok(artifacts),
             other => Err(unexpected(&other)),

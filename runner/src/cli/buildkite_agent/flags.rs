@@ -1,6 +1,7 @@
 //! Flags as Go's programs take them, and the ones that have no meaning here.
 
 use super::Failure;
+use crate::agent::job_api::protocol::StepReference;
 use clap::Args;
 use clap::builder::Command;
 use std::collections::HashSet;
@@ -130,6 +131,17 @@ impl Own {
 /// Whether a value is the one the variable gives the job.
 pub(super) fn is_own(variable: &str, value: &str) -> bool {
     std::env::var(variable).is_ok_and(|own| own == value)
+}
+
+/// The step or job that `--step` means.
+pub(super) fn step_reference(step: &str) -> StepReference {
+    if is_own("BUILDKITE_STEP_ID", step) || is_own("BUILDKITE_STEP_KEY", step) {
+        StepReference::OwnStep
+    } else if is_own("BUILDKITE_JOB_ID", step) {
+        StepReference::OwnJob
+    } else {
+        StepReference::Named(step.to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! hundreds of times: no runtime, no engine, one connection.
 
 mod absent;
+mod annotation;
 mod artifact;
 mod client;
 mod environment;
@@ -12,6 +13,7 @@ mod lock;
 mod meta_data;
 mod pipeline;
 mod secret;
+mod step;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -39,12 +41,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show Markdown to people, beside the log
+    Annotate(annotation::Annotate),
+    /// Change what `annotate` shows
+    #[command(subcommand)]
+    Annotation(annotation::Annotation),
     /// Keep files with the run, and get them back
     #[command(subcommand)]
     Artifact(artifact::Artifact),
+    /// End the run
+    #[command(subcommand)]
+    Build(step::Build),
     /// Read and change the environment that later processes of the job get
     #[command(subcommand)]
     Env(environment::Environment),
+    /// Change the job
+    #[command(subcommand)]
+    Job(step::Job),
     /// Locks of this user on this machine
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -60,6 +73,9 @@ enum Command {
     /// Secrets the step may read
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Read and change steps of the run, and end them
+    #[command(subcommand)]
+    Step(step::Step),
     #[command(flatten)]
     Absent(absent::Absent),
 }
@@ -119,13 +135,18 @@ pub(super) fn main(arguments: Vec<OsString>) -> ExitCode {
         }
     };
     let outcome = match parsed.command {
+        Command::Annotate(command) => command.run(),
+        Command::Annotation(command) => command.run(),
         Command::Artifact(command) => command.run(),
+        Command::Build(command) => command.run(),
         Command::Env(command) => command.run(),
+        Command::Job(command) => command.run(),
         Command::Lock(command) => command.run(),
         Command::MetaData(command) => command.run(),
         Command::Pipeline(command) => command.run(),
         Command::Redactor(command) => command.run(),
         Command::Secret(command) => command.run(),
+        Command::Step(command) => command.run(),
         Command::Absent(command) => Err(command.failure()),
     };
     match outcome {

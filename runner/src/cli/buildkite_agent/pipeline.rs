@@ -1,11 +1,14 @@
 //! `buildkite-agent pipeline`
 
+use super::client::{call, unexpected};
 use super::flags::{Ignored, Own, boolean};
+use super::meta_data::context;
 use super::{Failure, Outcome, is_piped, note, print};
+use crate::agent::job_api::protocol::{Call, Finding, PipelineUpload, Reply};
 use crate::agent::{is_secret_name, own_environment};
 use crate::cli::diagnostic::render;
 use crate::cli::project::PLACES;
-use crate::pipeline::{self, Diagnostic, Env, Precedence, Source};
+use crate::pipeline::{self, Diagnostic, Env, Precedence, Severity, Source, Span};
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::Read;
 use std::path::PathBuf;
@@ -141,9 +144,34 @@ impl Upload {
             self.look_for_secrets(source, &json.to_string(), &environment)?;
             if self.dry_run {
                 print(&self.shown(&json, number)?)?;
+            } else {
+                self.add(source, number, &environment)?;
             }
         }
         Ok(())
+    }
+
+    /// The runner reads the text again: it checks the steps as those of the pipeline's own file, and knows their
+    /// places.
+    fn add(&self, source: &Source, document: usize, environment: &[(String, String)]) -> Outcome {
+        let upload = PipelineUpload {
+            name: source.name.clone(),
+            text: source.text.to_string(),
+            document,
+            environment: (!self.no_interpolation).then(|| environment.iter().cloned().collect()),
+            replace: self.replace,
+            reject_warnings: self.reject_parse_warnings,
+        };
+        let reply =
+            call(&Call::PipelineUpload(upload)).map_err(|failure| context("failed to upload pipeline", failure))?;
+        let Reply::Uploaded { added, findings } = reply else { return Err(unexpected(&reply)) };
+        let findings: Vec<String> = findings.into_iter().map(|finding| render(source, &finding.into())).collect();
+        if added {
+            findings.iter().for_each(|finding| note(finding));
+            return Ok(());
+        }
+        Err(format!("failed to upload pipeline: {:?} cannot be added to the run\n{}", source.name, findings.join("\n"))
+            .into())
     }
 
     /// As Buildkite's agent prints it.
@@ -211,6 +239,14 @@ fn read(from: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
 fn source(name: String, bytes: &[u8]) -> Result<Source, Failure> {
     let unreadable = |finding: Diagnostic| format!("pipeline parsing of {name:?} failed: {finding}");
     Source::from_bytes(name.clone(), bytes).map_err(|finding| unreadable(finding).into())
+}
+
+impl From<Finding> for Diagnostic {
+    fn from(finding: Finding) -> Self {
+        let Finding { error, message, label, help, span } = finding;
+        let severity = if error { Severity::Error } else { Severity::Warning };
+        Self { severity, message, span: span.map(|(start, end)| Span::new(start, end)), label, help }
+    }
 }
 
 /// `BUILDKITE_COMMIT` may be a name such as HEAD; in a pipeline it is the commit.
