@@ -23,3 +23,6 @@ mod upload;
 
 pub use caller::Caller;
 pub use server::{Admission, Entrance, JobApi, JobApiError};
+
+#[cfg(test)]
+mod tests;

@@ -284,18 +284,20 @@ async fn answer(connection: &mut Connection, caller: &Arc<Caller>) -> Result<Res
         Call::ArtifactStore { path } => {
             connection.codec_mut().set_max_frame_length(MAX_CONTENT);
             let (chunks, content) = super::artifact::content();
-            let (stored, sent) = tokio::join!(caller.store_artifact(path, content), async {
+            let from = &mut *connection;
+            // The sender is dropped with what it sends: an end without the empty chunk is a loss, which ends the store.
+            let send = async move {
                 loop {
-                    let chunk = frame(connection, FRAME_TIME).await?;
+                    let chunk = frame(from, FRAME_TIME).await?;
                     let end = chunk.is_empty();
                     // When keeping it has failed, the rest is read all the same: then the caller can be told why.
                     drop(chunks.send(chunk).await);
                     if end {
-                        return Ok(());
+                        return Ok::<(), Broken>(());
                     }
                 }
-            });
-            let sent: Result<(), Broken> = sent;
+            };
+            let (stored, sent) = tokio::join!(caller.store_artifact(path, content), send);
             sent?;
             stored
         }

@@ -64,7 +64,7 @@ fn begin(call: &Call) -> Result<UnixStream, Failure> {
     };
     match send() {
         // Refused before the call was read; the answer says why.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(connection),
+        Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(connection),
         Err(error) => Err(lost(&error)),
         Ok(()) => Ok(connection),
     }

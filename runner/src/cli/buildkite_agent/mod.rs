@@ -30,7 +30,7 @@ const VERSION: &str = concat!("version 3.104.0 (runner ", env!("CARGO_PKG_VERSIO
 /// What a job's processes ask of the runner that drives them. The commands, their flags and exit statuses are those
 /// of Buildkite's agent.
 #[derive(Debug, Parser)]
-#[command(name = NAME, version = VERSION, disable_version_flag = true, max_term_width = 100)]
+#[command(name = NAME, version = VERSION, disable_version_flag = true, args_override_self = true, max_term_width = 100)]
 struct Arguments {
     /// Print the version
     #[arg(short, long, action = clap::ArgAction::Version)]

@@ -6,7 +6,7 @@ use super::meta_data::context;
 use super::{Failure, Outcome, is_piped, note, print};
 use crate::agent::job_api::protocol::{Call, Finding, PipelineUpload, Reply};
 use crate::agent::{is_secret_name, own_environment};
-use crate::cli::diagnostic::render;
+use crate::cli::diagnostic;
 use crate::cli::project::PLACES;
 use crate::pipeline::{self, Diagnostic, Env, Precedence, Severity, Source, Span};
 use clap::{Args, Subcommand, ValueEnum};
@@ -214,6 +214,11 @@ impl Upload {
         note(&format!("warning: {message}; --reject-secrets refuses such a pipeline"));
         Ok(())
     }
+}
+
+/// The finding with an excerpt, without a line break at its end.
+fn render(source: &Source, finding: &Diagnostic) -> String {
+    diagnostic::render(source, finding).trim_end().to_owned()
 }
 
 fn read_file(path: &std::path::Path) -> Result<(String, Vec<u8>), Failure> {
