@@ -12,11 +12,14 @@ const REFUSED: &str = r#"refused() { if "$$@"; then echo "not refused: $$*"; exi
 
 /// A pipeline of command steps, one after the other, each with its script.
 fn steps(scripts: &[(&str, &str)]) -> Project {
-    let step = |(key, script): &(&str, &str)| {
-        let lines: String = script.lines().map(|line| format!("      {}\n", line.replace('$', "$$"))).collect();
-        format!("  - key: {key}\n    command: |\n      {REFUSED}\n{lines}")
-    };
+    let step =
+        |(key, script): &(&str, &str)| format!("  - key: {key}\n    command: |\n      {REFUSED}\n{}", lines(script));
     Project::with(&format!("steps:\n{}", scripts.iter().map(step).collect::<Vec<_>>().join("  - wait\n")))
+}
+
+/// A script as lines of a block in a pipeline.
+fn lines(script: &str) -> String {
+    script.lines().fold(String::new(), |text, line| text + "      " + &line.replace('$', "$$") + "\n")
 }
 
 /// The events of the project's first run.
@@ -137,14 +140,13 @@ head -c 1100000 /dev/zero | tr '\0' x | refused buildkite-agent annotate"#,
         .iter()
         .map(|(one, append)| (one.context.as_str(), one.style, one.body.as_str(), one.priority, *append))
         .collect();
-    use AnnotationStyle::{Default, Success, Warning};
     assert_eq!(
         facts,
         [
-            ("tests", Success, "**all** good", 7, false),
-            ("tests", Success, " and more", 3, true),
-            ("default", Default, "from stdin [REDACTED]\n", 3, false),
-            ("default", Warning, "from stdin [REDACTED]\n", 3, false),
+            ("tests", AnnotationStyle::Success, "**all** good", 7, false),
+            ("tests", AnnotationStyle::Success, " and more", 3, true),
+            ("default", AnnotationStyle::Default, "from stdin [REDACTED]\n", 3, false),
+            ("default", AnnotationStyle::Warning, "from stdin [REDACTED]\n", 3, false),
         ]
     );
 }
@@ -235,7 +237,7 @@ fn locks_keep_jobs_apart_and_work_is_done_once() {
 done
 if test \"$(buildkite-agent lock do setup)\" = do; then echo did >> done; sleep 0.2; buildkite-agent lock done setup; fi
 test -s done";
-    let lines: String = script.lines().map(|line| format!("      {}\n", line.replace('$', "$$"))).collect();
+    let lines = lines(script);
     let project = Project::with(&format!(
         "steps:
   - command: |

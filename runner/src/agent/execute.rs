@@ -62,12 +62,11 @@ impl LocalAgent {
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
         let mut env = job_environment(&assignment.plan, job, step, assignment.attempt, &self.facts, own_environment());
-        let entrance = match step.command {
-            true => Some(self.job_api.entrance().await.map_err(|error| error.to_string())?),
-            false => None,
-        };
-        if let Some(entrance) = &entrance {
-            entrance.announce(&mut env);
+        let mut entrance = None;
+        if step.command {
+            let opened = self.job_api.entrance().await.map_err(|error| error.to_string())?;
+            opened.announce(&mut env);
+            entrance = Some(opened);
         }
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);

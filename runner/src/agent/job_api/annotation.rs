@@ -27,7 +27,7 @@ impl Caller {
             return Err(Error::Invalid(format!("a priority of {priority}; expected 1 to 10")));
         }
         let job = own_job.then(|| self.scope.name.job.clone());
-        let before = self.annotation(&job, &context).await?;
+        let before = self.annotation(job.clone(), &context).await?;
         // Nothing said about the style leaves what is added to as it is, and so does nothing said about the body.
         let style = style.or_else(|| before.as_ref().filter(|_| append).map(|before| before.style)).unwrap_or_default();
         let (body, append) = match (body.is_empty(), before) {
@@ -47,7 +47,7 @@ impl Caller {
 
     pub(super) async fn remove_annotation(&self, context: String, own_job: bool) -> Answer {
         let job = own_job.then(|| self.scope.name.job.clone());
-        if self.annotation(&job, &context).await?.is_none() {
+        if self.annotation(job.clone(), &context).await?.is_none() {
             let shown: String = context.chars().take(MAX_CONTEXT).collect();
             return Err(Error::NotFound(format!("there is no annotation with the context `{shown}`")));
         }
@@ -55,8 +55,8 @@ impl Caller {
         Ok(plain(Reply::Done))
     }
 
-    async fn annotation(&self, job: &Option<String>, context: &str) -> Result<Option<Annotation>, Error> {
-        let (job, context) = (job.clone(), context.to_owned());
+    async fn annotation(&self, job: Option<String>, context: &str) -> Result<Option<Annotation>, Error> {
+        let context = context.to_owned();
         let find = move |data: &RunData| {
             let mut all = data.annotations().into_iter();
             all.find(|annotation| annotation.job == job && annotation.context == context).cloned()

@@ -63,7 +63,7 @@ const MAX_STRANGERS: usize = 128;
 const HELLO_TIME: Duration = Duration::from_secs(10);
 
 /// Time for the next frame, and for taking an answer.
-const FRAME_TIME: Duration = Duration::from_secs(60);
+const FRAME_TIME: Duration = Duration::from_mins(1);
 
 /// Bytes of a socket's path, the terminating zero left out.
 const MAX_SOCKET_PATH: usize = 107;

@@ -2,13 +2,16 @@
 
 use super::protocol::{Call, Hello, MAX_CALL, Reply, Response, StepReference, TOKEN_VARIABLE, VERSION};
 use super::{Admission, Caller, Entrance, JobApi};
+use crate::agent::artifact::{Reach, keep};
 use crate::agent::{JobEnvironment, JobLog, Uploader};
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
+use crate::capability::process::{Ended, ProcessCtx, Programs};
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{CompiledCache, Components};
 use crate::event::{Event, EventKind};
+use crate::host::bindings::runner::process::processes::Options;
 use crate::host::{Services, StepEngine};
 use crate::plan::{BuildContext, JobId, Plan};
 use crate::run::{RecordError, Recorder, Request, RunState};
@@ -22,6 +25,8 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
+
+static ENGINE: OnceLock<StepEngine> = OnceLock::new();
 
 /// A run with nobody else in it.
 struct Run {
@@ -41,7 +46,6 @@ impl Run {
             secrets: Arc::new(EnvironmentSecrets),
             artifacts: ArtifactStore { root: directory.path().join("artifacts") },
         };
-        static ENGINE: OnceLock<StepEngine> = OnceLock::new();
         let engine = ENGINE.get_or_init(|| StepEngine::new().unwrap()).clone();
         let cache = CompiledCache::below(directory.path(), &engine);
         let components = Components::new(engine, cache, services.clone(), directory.path());
@@ -96,7 +100,7 @@ fn drive() -> Recorder {
     };
     tokio::spawn(async move {
         let mut state = RunState::new(Arc::new(plan));
-        let mut apply = |state: &mut RunState, kind| {
+        let apply = |state: &mut RunState, kind| {
             let event = Event { sequence: state.sequence() + 1, at: 0, kind };
             state.apply(&event).map_err(|illegal| RecordError::Refused(illegal.to_string()))
         };
@@ -304,6 +308,59 @@ async fn an_artifact_is_kept_whole_below_its_job_or_not_at_all() {
     assert_eq!(connection.next().await.unwrap().unwrap(), "content");
     assert_eq!(connection.next().await.unwrap().unwrap(), "");
     assert!(connection.next().await.is_none());
+}
+
+#[tokio::test]
+async fn files_of_a_component_are_kept_through_no_link_that_leads_out() {
+    let run = Run::new();
+    let scope = run.caller("a").scope;
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret.txt"), "s").unwrap();
+    let workspace = run.directory.path();
+    std::fs::create_dir(workspace.join("out")).unwrap();
+    std::fs::write(workspace.join("out/a.txt"), "a").unwrap();
+    std::os::unix::fs::symlink("a.txt", workspace.join("out/inside.txt")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), workspace.join("dir")).unwrap();
+    let all = |globs: &str| vec![globs.to_owned()];
+    let store = &run.services.artifacts;
+    assert_eq!(keep(store, &scope, &all("out/**; none/*"), Reach::Workspace).await.unwrap(), 2);
+    let absolute = outside.path().join("*.txt").display().to_string();
+    for globs in ["dir/*.txt", "dir/secret.txt", "../*", absolute.as_str()] {
+        let refused = keep(store, &scope, &all(globs), Reach::Workspace).await.unwrap_err();
+        assert!(refused.to_string().contains("leads out of the workspace"), "{globs}: {refused}");
+    }
+    std::os::unix::fs::symlink(outside.path().join("secret.txt"), workspace.join("out/link.txt")).unwrap();
+    keep(store, &scope, &all("out/l*"), Reach::Workspace).await.unwrap_err();
+    assert_eq!(keep(store, &scope, &all("dir/*.txt"), Reach::Machine).await.unwrap(), 1);
+    let kept = run.recorder.read(|run| run.data().artifacts().to_vec()).await.unwrap();
+    let paths: Vec<&str> = kept.iter().map(|artifact| artifact.path.as_str()).collect();
+    assert_eq!(paths, ["out/a.txt", "out/inside.txt", "dir/secret.txt"]);
+}
+
+#[tokio::test]
+async fn what_a_process_sets_is_what_the_next_one_of_the_job_gets() {
+    let run = Run::new();
+    let entrance = run.api.entrance().await.unwrap();
+    let (socket, token) = announced(&entrance);
+    let caller = run.caller("a");
+    let (scope, environment) = (caller.scope.clone(), caller.environment.clone());
+    let process = Process { socket, token, admission: Some(entrance.admit(caller)) };
+    let mut processes = ProcessCtx::new(scope.clone(), Programs::CommandLine, environment);
+    let mut next = async || {
+        let args = ["-c".to_owned(), "echo \"<$ADDED $PATH>\"".to_owned()];
+        let options = Options { env: vec![], directory: String::new(), grace_seconds: 1, extras: vec![] };
+        let mut process = processes.spawn("/bin/sh", &args, options, vec![]).await.unwrap();
+        assert_eq!(process.wait().await.unwrap(), Ended::Status(0));
+    };
+    next().await;
+    let set = json!({ "call": "environment-set", "variables": { "ADDED": "new", "PATH": "/usr/bin:/bin" } });
+    process.call(&set).await.unwrap();
+    next().await;
+    process.call(&json!({ "call": "environment-unset", "names": ["ADDED"] })).await.unwrap();
+    next().await;
+    scope.log.finish();
+    let log = std::fs::read_to_string(run.directory.path().join("a")).unwrap();
+    assert_eq!(log, "< /bin>\n<new /usr/bin:/bin>\n< /usr/bin:/bin>\n");
 }
 
 #[tokio::test]

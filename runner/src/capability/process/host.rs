@@ -31,7 +31,8 @@ impl ProcessCtx {
         Err(self.scope.deny("process", "spawn", program, reason).await)
     }
 
-    async fn spawn(
+    /// Starts a program, if the job may, with its environment as it is now.
+    pub(crate) async fn spawn(
         &mut self,
         program: &str,
         args: &[String],

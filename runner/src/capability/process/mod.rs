@@ -6,7 +6,7 @@ mod host;
 
 use super::{JobScope, SharedEnvironment};
 use crate::host::bindings::runner::process::processes;
-pub use client::Process;
+pub use client::{Ended, Process};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 /// Which programs a job may start.

@@ -1,7 +1,7 @@
 //! `buildkite-agent annotate` and `buildkite-agent annotation`
 
 use super::client::call;
-use super::flags::{Ignored, Own, boolean};
+use super::flags::{Ignored, Own};
 use super::meta_data::context as doing;
 use super::{Failure, Outcome, is_piped, stdin};
 use crate::agent::job_api::protocol::Call;
@@ -22,8 +22,7 @@ pub(super) struct Annotate {
     #[arg(long, env = "BUILDKITE_ANNOTATION_STYLE", hide_env_values = true)]
     style: Option<String>,
     /// Add to the end of the annotation of that name
-    #[arg(long, env = "BUILDKITE_ANNOTATION_APPEND", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_ANNOTATION_APPEND")]
     append: bool,
     /// 1 to 10; higher comes first
     #[arg(long, env = "BUILDKITE_ANNOTATION_PRIORITY", default_value = "3",

@@ -1,9 +1,9 @@
 //! `buildkite-agent artifact`
 
 use super::client::{call, fetch, store, unexpected};
-use super::flags::{Ignored, Own, boolean, step_reference};
+use super::flags::{Ignored, Own, step_reference};
 use super::meta_data::context;
-use super::{Failure, Outcome, note, print};
+use super::{Failure, Outcome, note, print, warn};
 use crate::agent::artifact::{self, FoundFile, FoundFiles, MAX_ARTIFACTS, Search};
 use crate::agent::job_api::protocol::{Call, FoundArtifact, Reply};
 use clap::{Args, Subcommand};
@@ -45,25 +45,25 @@ pub(super) struct Upload {
     #[arg(value_name = "DESTINATION", env = "BUILDKITE_ARTIFACT_UPLOAD_DESTINATION", hide_env_values = true)]
     destination: Option<String>,
     /// The paths are no patterns
-    #[arg(long, env = "BUILDKITE_AGENT_ARTIFACT_LITERAL", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_AGENT_ARTIFACT_LITERAL")]
     literal: bool,
     /// What separates paths; nothing does when it is empty
     #[arg(long, value_name = "TEXT", env = "BUILDKITE_AGENT_ARTIFACT_DELIMITER", default_value = ";")]
     delimiter: String,
     /// Follow links to directories while resolving a pattern
-    #[arg(long, alias = "follow-symlinks", env = "BUILDKITE_AGENT_ARTIFACT_GLOB_RESOLVE_FOLLOW_SYMLINKS",
-        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        value_parser = boolean)]
-    glob_resolve_follow_symlinks: bool,
+    #[arg(
+        long = "glob-resolve-follow-symlinks",
+        alias = "follow-symlinks",
+        env = "BUILDKITE_AGENT_ARTIFACT_GLOB_RESOLVE_FOLLOW_SYMLINKS"
+    )]
+    follow_links: bool,
     /// Leave out links to files
-    #[arg(long, env = "BUILDKITE_ARTIFACT_UPLOAD_SKIP_SYMLINKS", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
-    upload_skip_symlinks: bool,
+    #[arg(long = "upload-skip-symlinks", env = "BUILDKITE_ARTIFACT_UPLOAD_SKIP_SYMLINKS")]
+    skip_links: bool,
     #[arg(long, hide = true)]
     content_type: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    no_multipart_artifact_upload: Option<Option<String>>,
+    #[arg(long = "no-multipart-artifact-upload", hide = true)]
+    no_multipart: bool,
     #[command(flatten)]
     own: Own,
     #[command(flatten)]
@@ -78,8 +78,7 @@ pub(super) struct Found {
     #[arg(long)]
     step: Option<String>,
     /// Has no effect: what a job kept in an earlier attempt is there unless a later one kept it again
-    #[arg(long, env = "BUILDKITE_AGENT_INCLUDE_RETRIED_JOBS", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_AGENT_INCLUDE_RETRIED_JOBS")]
     include_retried_jobs: bool,
     #[command(flatten)]
     own: Own,
@@ -104,8 +103,7 @@ pub(super) struct SearchFlags {
     #[arg(long, value_name = "TEXT", default_value = "%j %p %c\n", hide_default_value = true)]
     format: String,
     /// Finding nothing is no failure
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        value_parser = boolean)]
+    #[arg(long)]
     allow_empty_results: bool,
 }
 
@@ -114,8 +112,7 @@ pub(super) struct Shasum {
     #[command(flatten)]
     found: Found,
     /// SHA-256 instead of SHA-1
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        value_parser = boolean)]
+    #[arg(long)]
     sha256: bool,
 }
 
@@ -149,14 +146,10 @@ impl Upload {
             "" => vec![&self.paths],
             delimiter => self.paths.split(delimiter).collect(),
         };
-        let search = Search {
-            literal: self.literal,
-            follow_links: self.glob_resolve_follow_symlinks,
-            skip_links: self.upload_skip_symlinks,
-        };
+        let search = Search { literal: self.literal, follow_links: self.follow_links, skip_links: self.skip_links };
         let directory = std::env::current_dir().map_err(|error| format!("getting working directory: {error}"))?;
         let FoundFiles { files, warnings } = artifact::find(&directory, &globs, search)?;
-        warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+        warn(&warnings);
         if files.is_empty() {
             note(&format!("No files matched paths: {}", self.paths));
             return Ok(());

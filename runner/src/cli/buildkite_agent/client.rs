@@ -1,6 +1,6 @@
 //! One call over the job's socket.
 
-use super::{Failure, note};
+use super::{Failure, warn};
 use crate::agent::job_api::protocol::{
     Call, Hello, MAX_CONTENT, MAX_RESPONSE, Reply, Response, SOCKET_VARIABLE, TOKEN_VARIABLE, VERSION,
 };
@@ -74,7 +74,7 @@ fn answer(connection: &mut UnixStream) -> Result<Reply, Failure> {
     let bytes = read(connection, MAX_RESPONSE).map_err(|error| lost(&error))?;
     match serde_json::from_slice(&bytes) {
         Ok(Response::Ok { reply, warnings }) => {
-            warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+            warn(&warnings);
             Ok(reply)
         }
         Ok(Response::Error { message }) => Err(message.into()),

@@ -2,7 +2,7 @@
 
 use super::client::{call, unexpected};
 use super::flags::Ignored;
-use super::{Failure, Outcome, note, print, stdin};
+use super::{Failure, Outcome, note, print, print_lines, stdin};
 use crate::agent::job_api::protocol::{Call, Reply};
 use crate::agent::own_environment;
 use clap::{Args, Subcommand, ValueEnum};
@@ -115,10 +115,10 @@ impl Get {
         }
         match self.format {
             Format::Plain if self.names.len() == 1 => {
-                print(&variables.values().map(|value| format!("{value}\n")).collect::<String>())?;
+                print_lines(variables.into_values())?;
             }
             Format::Plain => {
-                print(&variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect::<String>())?;
+                print_lines(variables.iter().map(|(name, value)| format!("{name}={value}")))?;
             }
             Format::Quiet => {}
             format => print(&json(&variables, format)?)?,

@@ -2,15 +2,18 @@
 
 use super::Failure;
 use crate::agent::job_api::protocol::StepReference;
-use clap::Args;
 use clap::builder::Command;
+use clap::{ArgAction, Args};
 use std::collections::HashSet;
 use std::ffi::OsString;
 
 /// `-format x` is `--format x`, for every flag there is.
 pub(super) fn with_two_dashes(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
     fn collect(command: &Command, names: &mut HashSet<String>) {
-        names.extend(command.get_arguments().filter_map(|argument| argument.get_long()).map(ToOwned::to_owned));
+        for argument in command.get_arguments() {
+            let names_of = argument.get_long_and_visible_aliases().into_iter().flatten();
+            names.extend(names_of.chain(argument.get_all_aliases().into_iter().flatten()).map(ToOwned::to_owned));
+        }
         command.get_subcommands().for_each(|command| collect(command, names));
     }
     let mut names = HashSet::from(["help".to_owned()]);
@@ -29,8 +32,25 @@ pub(super) fn with_two_dashes(command: &Command, arguments: Vec<OsString>) -> Ve
     arguments.into_iter().map(convert).collect()
 }
 
+/// Every flag without a value may have one, as Go's may: `--replace=false`.
+pub(super) fn with_values(command: Command) -> Command {
+    let command = command.mut_args(|argument| match argument.get_action() {
+        ArgAction::SetTrue => argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .hide_default_value(true)
+            .value_name("false")
+            .value_parser(boolean),
+        _ => argument,
+    });
+    command.mut_subcommands(with_values)
+}
+
 /// A flag's value as Go reads it; an empty environment variable is none.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -70,10 +90,10 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
 /// Flags of Buildkite's agent about its logging and its server: taken, and of no meaning here.
 #[derive(Debug, Args)]
 pub(super) struct Ignored {
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    no_color: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    debug: Option<Option<String>>,
+    #[arg(long, hide = true)]
+    no_color: bool,
+    #[arg(long, hide = true)]
+    debug: bool,
     #[arg(long, hide = true)]
     log_level: Option<String>,
     #[arg(long, hide = true)]
@@ -86,14 +106,14 @@ pub(super) struct Ignored {
     agent_access_token: Option<String>,
     #[arg(long, hide = true)]
     endpoint: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    no_http2: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    debug_http: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    trace_http: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    gzip_api_requests: Option<Option<String>>,
+    #[arg(long, hide = true)]
+    no_http2: bool,
+    #[arg(long, hide = true)]
+    debug_http: bool,
+    #[arg(long, hide = true)]
+    trace_http: bool,
+    #[arg(long, hide = true)]
+    gzip_api_requests: bool,
     /// Secrets are known to the runner, which replaces them; which variables hold them is not chosen per call.
     #[arg(long, hide = true)]
     redacted_vars: Vec<String>,

@@ -21,15 +21,15 @@ pub(super) enum Lock {
     /// `done`.
     Do(Acquire),
     /// Say that work begun with `lock do` is done
-    Done(Key),
+    Done(Named),
     /// Print what holds a lock; an empty line when nothing does
-    Get(Key),
+    Get(Named),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Acquire {
     #[command(flatten)]
-    key: Key,
+    lock: Named,
     /// How long to wait, such as 30s or 5m; without end when left out
     #[arg(long, value_name = "DURATION", env = "BUILDKITE_LOCK_WAIT_TIMEOUT", value_parser = duration)]
     lock_wait_timeout: Option<u64>,
@@ -38,13 +38,13 @@ pub(super) struct Acquire {
 #[derive(Debug, Args)]
 pub(super) struct Release {
     #[command(flatten)]
-    key: Key,
+    lock: Named,
     /// What `lock acquire` printed
     token: String,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Key {
+pub(super) struct Named {
     /// Its name
     key: String,
     /// `machine`: locks are of this user on this machine
@@ -56,7 +56,7 @@ pub(super) struct Key {
     ignored: Ignored,
 }
 
-impl Key {
+impl Named {
     fn name(self) -> Result<String, Failure> {
         if self.lock_scope != "machine" {
             return Err("only 'machine' scope for locks is supported".to_owned().into());
@@ -67,7 +67,7 @@ impl Key {
 
 impl Acquire {
     fn parts(self) -> Result<(String, Option<u64>), Failure> {
-        Ok((self.key.name()?, self.lock_wait_timeout.filter(|wait| *wait > 0)))
+        Ok((self.lock.name()?, self.lock_wait_timeout.filter(|wait| *wait > 0)))
     }
 }
 
@@ -82,8 +82,8 @@ impl Lock {
                     other => Err(unexpected(&other)),
                 }
             }
-            Self::Release(Release { key, token }) => {
-                let released = call(&Call::LockRelease { key: key.name()?, token });
+            Self::Release(Release { lock, token }) => {
+                let released = call(&Call::LockRelease { key: lock.name()?, token });
                 released.map(drop).map_err(|failure| context("could not release lock", failure))
             }
             Self::Do(acquire) => {
@@ -94,11 +94,11 @@ impl Lock {
                     other => Err(unexpected(&other)),
                 }
             }
-            Self::Done(key) => {
-                let done = call(&Call::OnceDone { key: key.name()? });
+            Self::Done(lock) => {
+                let done = call(&Call::OnceDone { key: lock.name()? });
                 done.map(drop).map_err(|failure| context("couldn't complete do-once lock", failure))
             }
-            Self::Get(key) => match call(&Call::LockGet { key: key.name()? })? {
+            Self::Get(lock) => match call(&Call::LockGet { key: lock.name()? })? {
                 Reply::Value(holder) => print(&format!("{}\n", holder.unwrap_or_default())),
                 other => Err(unexpected(&other)),
             },

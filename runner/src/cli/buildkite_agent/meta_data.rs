@@ -2,7 +2,7 @@
 
 use super::client::{call, unexpected};
 use super::flags::{Ignored, Own};
-use super::{Failure, Outcome, note, print, stdin};
+use super::{Failure, Outcome, note, print, print_lines, stdin};
 use crate::agent::job_api::protocol::{Call, Reply};
 use clap::{Args, Subcommand};
 use indexmap::IndexMap;
@@ -118,7 +118,7 @@ impl MetaData {
             Self::Keys(Keys { own, .. }) => {
                 own.check()?;
                 match call(&Call::MetaDataKeys)? {
-                    Reply::Names(keys) => print(&keys.iter().map(|key| format!("{key}\n")).collect::<String>()),
+                    Reply::Names(keys) => print_lines(keys),
                     other => Err(unexpected(&other)),
                 }
             }

@@ -120,7 +120,7 @@ pub(super) fn called() -> Option<Vec<OsString>> {
 
 /// Runs the command.
 pub(super) fn main(arguments: Vec<OsString>) -> ExitCode {
-    let command = Arguments::command();
+    let command = flags::with_values(Arguments::command());
     let arguments = flags::with_two_dashes(&command, arguments);
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Arguments::from_arg_matches(&matches));
     let parsed = match parsed {
@@ -165,11 +165,23 @@ fn note(text: &str) {
     drop(writeln!(anstream::stderr(), "{text}"));
 }
 
+/// Lines to standard error, each as a warning.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        note(&format!("warning: {warning}"));
+    }
+}
+
 /// The result, as it is.
 fn print(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
+}
+
+/// The result, a line each.
+fn print_lines(lines: impl IntoIterator<Item = String>) -> Outcome {
+    print(&lines.into_iter().fold(String::new(), |text, line| text + &line + "\n"))
 }
 
 /// All of standard input, at most `limit` bytes.
@@ -195,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        flags::with_values(Arguments::command()).debug_assert();
     }
 
     #[test]

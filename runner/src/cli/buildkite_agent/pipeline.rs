@@ -1,7 +1,7 @@
 //! `buildkite-agent pipeline`
 
 use super::client::{call, unexpected};
-use super::flags::{Ignored, Own, boolean};
+use super::flags::{Ignored, Own};
 use super::meta_data::context;
 use super::{Failure, Outcome, is_piped, note, print};
 use crate::agent::job_api::protocol::{Call, Finding, PipelineUpload, Reply};
@@ -28,31 +28,25 @@ pub(super) struct Upload {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Drop the steps that have not started yet
-    #[arg(long, env = "BUILDKITE_PIPELINE_REPLACE", num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_PIPELINE_REPLACE")]
     replace: bool,
     /// Print the pipeline instead of uploading it; works outside of a job too
-    #[arg(long, env = "BUILDKITE_PIPELINE_UPLOAD_DRY_RUN", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_PIPELINE_UPLOAD_DRY_RUN")]
     dry_run: bool,
     /// What --dry-run prints
     #[arg(long, env = "BUILDKITE_PIPELINE_UPLOAD_DRY_RUN_FORMAT", default_value = "json")]
     format: Format,
     /// Leave variables in the pipeline as they are
-    #[arg(long, env = "BUILDKITE_PIPELINE_NO_INTERPOLATION", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_PIPELINE_NO_INTERPOLATION")]
     no_interpolation: bool,
     /// Fail when the pipeline holds the value of a secret
-    #[arg(long, env = "BUILDKITE_AGENT_PIPELINE_UPLOAD_REJECT_SECRETS", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_AGENT_PIPELINE_UPLOAD_REJECT_SECRETS")]
     reject_secrets: bool,
     /// Only warn when the pipeline holds the value of a secret, as is the default
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        value_parser = boolean, conflicts_with = "reject_secrets")]
+    #[arg(long, conflicts_with = "reject_secrets")]
     allow_secrets: bool,
     /// Fail when reading the pipeline gives warnings
-    #[arg(long, env = "BUILDKITE_AGENT_PIPELINE_UPLOAD_REJECT_PARSE_WARNINGS", num_args = 0..=1,
-        require_equals = true, default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_AGENT_PIPELINE_UPLOAD_REJECT_PARSE_WARNINGS")]
     reject_parse_warnings: bool,
     #[command(flatten)]
     own: Own,
@@ -91,19 +85,19 @@ impl Upload {
                 Some("-") => ("(stdin)".to_owned(), read(&mut std::io::stdin().lock(), "(stdin)")?),
                 _ => read_file(file)?,
             };
-            sources.push(source(name, &bytes)?);
+            sources.push(source(&name, &bytes)?);
         }
         if !self.files.is_empty() {
             return Ok(sources);
         }
         if is_piped() {
-            return Ok(vec![source("(stdin)".to_owned(), &read(&mut std::io::stdin().lock(), "(stdin)")?)?]);
+            return Ok(vec![source("(stdin)", &read(&mut std::io::stdin().lock(), "(stdin)")?)?]);
         }
         let found: Vec<&str> = PLACES.into_iter().filter(|place| std::path::Path::new(place).exists()).collect();
         match found.as_slice() {
             [one] => {
                 let (name, bytes) = read_file(std::path::Path::new(one))?;
-                Ok(vec![source(name, &bytes)?])
+                Ok(vec![source(&name, &bytes)?])
             }
             [] => Err("could not find a default pipeline configuration file. \
                        See `buildkite-agent pipeline upload --help` for more information."
@@ -167,7 +161,9 @@ impl Upload {
         let Reply::Uploaded { added, findings } = reply else { return Err(unexpected(&reply)) };
         let findings: Vec<String> = findings.into_iter().map(|finding| render(source, &finding.into())).collect();
         if added {
-            findings.iter().for_each(|finding| note(finding));
+            for finding in findings {
+                note(&finding);
+            }
             return Ok(());
         }
         Err(format!("failed to upload pipeline: {:?} cannot be added to the run\n{}", source.name, findings.join("\n"))
@@ -241,9 +237,9 @@ fn read(from: &mut dyn Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn source(name: String, bytes: &[u8]) -> Result<Source, Failure> {
+fn source(name: &str, bytes: &[u8]) -> Result<Source, Failure> {
     let unreadable = |finding: Diagnostic| format!("pipeline parsing of {name:?} failed: {finding}");
-    Source::from_bytes(name.clone(), bytes).map_err(|finding| unreadable(finding).into())
+    Source::from_bytes(name, bytes).map_err(|finding| unreadable(finding).into())
 }
 
 impl From<Finding> for Diagnostic {

@@ -1,7 +1,7 @@
 //! `buildkite-agent secret` and `buildkite-agent redactor`
 
 use super::client::{call, unexpected};
-use super::flags::{Ignored, Own, boolean};
+use super::flags::{Ignored, Own};
 use super::meta_data::context;
 use super::{Outcome, note, print, stdin};
 use crate::agent::job_api::protocol::{Call, Reply};
@@ -30,15 +30,7 @@ pub(super) struct Get {
     #[arg(long, env = "BUILDKITE_AGENT_SECRET_GET_FORMAT", hide_env_values = true, default_value = "default")]
     format: SecretFormat,
     /// Has no effect: secrets are always redacted
-    #[arg(
-        long,
-        env = "BUILDKITE_AGENT_SECRET_GET_SKIP_SECRET_REDACTION",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        value_parser = boolean
-    )]
+    #[arg(long, env = "BUILDKITE_AGENT_SECRET_GET_SKIP_SECRET_REDACTION")]
     skip_redaction: bool,
     #[command(flatten)]
     own: Own,

@@ -1,7 +1,7 @@
 //! `buildkite-agent step`, `buildkite-agent build` and `buildkite-agent job`
 
 use super::client::{call, unexpected};
-use super::flags::{Ignored, Own, boolean, step_reference};
+use super::flags::{Ignored, Own, step_reference};
 use super::meta_data::context;
 use super::{Failure, Outcome, note, print, stdin};
 use crate::agent::job_api::protocol::{Call, Reply, StepReference};
@@ -15,8 +15,9 @@ const MAX_INPUT: u64 = 1 << 20;
 pub(super) enum Step {
     /// Print a value of a step, or all of them
     ///
-    /// A step has id, key, label, type, state (ready, running, failing, finished, ignored,
-    /// waiting_for_dependencies), outcome (neutral, passed, soft_failed, hard_failed, errored), depends_on and jobs.
+    /// A step has `id`, `key`, `label`, `type`, `state` (`ready`, `running`, `failing`, `finished`, `ignored`,
+    /// `waiting_for_dependencies`), `outcome` (`neutral`, `passed`, `soft_failed`, `hard_failed`, `errored`),
+    /// `depends_on` and `jobs`.
     Get(Get),
     /// Change the label of a step, or another value that scripts agree on
     Update(Update),
@@ -60,8 +61,7 @@ pub(super) struct Update {
     /// The new value; from standard input when left out
     value: Option<String>,
     /// Add to the end of what is there
-    #[arg(long, env = "BUILDKITE_STEP_UPDATE_APPEND", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_STEP_UPDATE_APPEND")]
     append: bool,
     #[command(flatten)]
     meant: Meant,
@@ -70,8 +70,7 @@ pub(super) struct Update {
 #[derive(Debug, Args)]
 pub(super) struct Cancel {
     /// Has no effect: jobs get their time to clean up
-    #[arg(long, env = "BUILDKITE_STEP_CANCEL_FORCE", num_args = 0..=1, require_equals = true,
-        default_value = "false", default_missing_value = "true", value_parser = boolean)]
+    #[arg(long, env = "BUILDKITE_STEP_CANCEL_FORCE")]
     force: bool,
     #[arg(long, hide = true)]
     force_grace_period_seconds: Option<u64>,
@@ -89,13 +88,12 @@ impl Step {
                 }
                 let reply = call(&Call::StepGet { step: meant.step()?, attribute });
                 match (reply.map_err(|failure| context("failed to get step", failure))?, format) {
-                    (Reply::Json(value), Some(_)) => print(&value.to_string()),
                     (Reply::Json(Value::String(text)), None) => print(&text),
                     (Reply::Json(Value::Null), None) => Ok(()),
                     (Reply::Json(Value::Object(_) | Value::Array(_)), None) => {
                         Err("failed to get step: the value is an object or a list; add --format json".to_owned().into())
                     }
-                    (Reply::Json(value), None) => print(&value.to_string()),
+                    (Reply::Json(value), _) => print(&value.to_string()),
                     (other, _) => Err(unexpected(&other)),
                 }
             }
