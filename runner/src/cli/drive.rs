@@ -102,7 +102,7 @@ impl Drive {
                 detached: self.detached.clone(),
             }),
             services: services(self.files.artifacts.clone()),
-            job_api: JobApi::new(program, cache_directory().join("locks")),
+            job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
                 number: self.record.number,

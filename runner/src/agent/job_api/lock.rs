@@ -9,7 +9,7 @@ use crate::capability::{Error, JobName};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,7 +64,11 @@ impl Locks {
             Some(Work::Done) => return Ok(Some("done".to_owned())),
             None => {}
         }
-        let mut file = self.open(key)?;
+        // Asking must not leave a file behind.
+        let mut file = match File::open(self.path(key)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| fault(key, &error))?,
+        };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(std::fs::TryLockError::WouldBlock) => {
@@ -102,12 +106,15 @@ impl Locks {
 
     /// The lock's file. It is never removed: somebody may wait for it.
     fn open(&self, key: &str) -> Result<File, Error> {
-        let path = self.directory.join(format!("{:x}", Sha256::digest(key)));
         let open = || {
             std::fs::create_dir_all(&self.directory)?;
-            File::options().create(true).truncate(false).read(true).write(true).open(&path)
+            File::options().create(true).truncate(false).write(true).open(self.path(key))
         };
         open().map_err(|error| fault(key, &error))
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.directory.join(format!("{:x}", Sha256::digest(key)))
     }
 
     /// Whether the caller is to do it; `None` while somebody else does it.

@@ -10,11 +10,13 @@ use crate::agent::JobEnvironment;
 use crate::capability::Error;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +31,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 pub struct JobApi(Arc<Shared>);
 
 struct Shared {
+    run: String,
     program: PathBuf,
     listening: OnceCell<Listening>,
     callers: Arc<Callers>,
@@ -69,11 +72,12 @@ const FRAME_TIME: Duration = Duration::from_mins(1);
 const MAX_SOCKET_PATH: usize = 107;
 
 impl JobApi {
-    /// Serves `program`, the runner itself, as `buildkite-agent`; locks are files in `locks`.
+    /// Serves `program`, the runner itself, as `buildkite-agent` to the jobs of a run, which only this process drives;
+    /// locks are files in `locks`.
     #[must_use]
-    pub fn new(program: PathBuf, locks: PathBuf) -> Self {
+    pub fn new(run: String, program: PathBuf, locks: PathBuf) -> Self {
         let locks = Arc::new(Locks::new(locks));
-        Self(Arc::new(Shared { program, listening: OnceCell::new(), callers: Arc::default(), locks }))
+        Self(Arc::new(Shared { run, program, listening: OnceCell::new(), callers: Arc::default(), locks }))
     }
 
     /// What the processes of an attempt need to find the socket. Its token is worth nothing yet.
@@ -88,7 +92,7 @@ impl JobApi {
     }
 
     fn listen(&self) -> Result<Listening, JobApiError> {
-        let directory = private_directory()?;
+        let directory = private_directory(&self.0.run)?;
         let fault = |error: std::io::Error| JobApiError {
             place: directory.path().display().to_string(),
             reason: error.to_string(),
@@ -116,15 +120,22 @@ fn bin(directory: &Path) -> PathBuf {
     directory.join("bin")
 }
 
-/// A new directory that only this user can enter, with a path short enough for a socket.
-fn private_directory() -> Result<tempfile::TempDir, JobApiError> {
+/// A new directory that only this user can enter, with a path short enough for a socket. What a process that drove the
+/// run before and was killed has left there is removed.
+fn private_directory(run: &str) -> Result<tempfile::TempDir, JobApiError> {
+    let name = format!("runner-{run}");
     let set = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut places: Vec<PathBuf> = set.into_iter().chain([std::env::temp_dir()]).collect();
     places.push(PathBuf::from("/tmp"));
     let mut reason = String::new();
     for place in &places {
+        let left = place.join(&name);
+        let is_own = left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
+        if is_own && let Err(error) = std::fs::remove_dir_all(&left) {
+            tracing::warn!(path = %left.display(), %error, "cannot remove what is left of the run");
+        }
         let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix("runner-").permissions(std::fs::Permissions::from_mode(0o700));
+        let builder = builder.prefix(&name).rand_bytes(0).permissions(Permissions::from_mode(0o700));
         match builder.tempdir_in(place) {
             Ok(directory) if socket(directory.path()).as_os_str().len() <= MAX_SOCKET_PATH => return Ok(directory),
             Ok(_) => reason = format!("the path of {} is too long for a socket", place.display()),

@@ -50,7 +50,11 @@ impl Run {
         let cache = CompiledCache::below(directory.path(), &engine);
         let components = Components::new(engine, cache, services.clone(), directory.path());
         Self {
-            api: JobApi::new(PathBuf::from("/bin/true"), directory.path().join("locks")),
+            api: JobApi::new(
+                uuid::Uuid::new_v4().to_string(),
+                PathBuf::from("/bin/true"),
+                directory.path().join("locks"),
+            ),
             recorder: drive(),
             uploader: Arc::new(Uploader::new(components)),
             services,
@@ -215,6 +219,20 @@ async fn a_token_counts_from_the_beginning_of_its_attempt_to_the_end() {
     // A connection that was opened before is of no use either.
     assert!(answer(&mut waiting).await.unwrap_err().contains("has ended"));
     other.call(&keys).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_process_has_left_is_replaced() {
+    let serve = |run: &str| JobApi::new(run.to_owned(), PathBuf::from("/bin/true"), PathBuf::new());
+    let run = uuid::Uuid::new_v4().to_string();
+    let killed = serve(&run);
+    let (socket, _) = announced(&killed.entrance().await.unwrap());
+    std::fs::write(socket.with_file_name("left"), "").unwrap();
+    std::mem::forget(killed);
+    let (again, _) = announced(&serve(&run).entrance().await.unwrap());
+    assert_eq!(again, socket);
+    // Its own is gone with it.
+    assert!(!socket.parent().unwrap().exists());
 }
 
 #[tokio::test]
