@@ -1,12 +1,11 @@
 //! Which files a job keeps, and which artifacts it means: globs over files, queries over artifacts.
 //!
-//! A glob is Buildkite's: `*` and `?` stay within one part of a path, `**` crosses parts, `{a,b}` and `[abc]` choose,
-//! `\` escapes. In a query `*` crosses parts too.
+//! Globs are those of the pipeline file; in a query `*` crosses directories too.
 
 use crate::capability::step::ArtifactStore;
 use crate::capability::{Error, JobScope};
 use crate::event::EventKind;
-use globset::{GlobBuilder, GlobMatcher};
+use crate::pipeline::glob::Glob;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -52,7 +51,7 @@ pub fn find(directory: &Path, globs: &[&str], search: Search) -> Result<FoundFil
     let mut found = FoundFiles::default();
     let mut seen = HashSet::new();
     for glob in globs.iter().map(|glob| glob.trim()).filter(|glob| !glob.is_empty()) {
-        let glob = if search.literal { Glob::literal(glob) } else { Glob::parse(glob)? };
+        let glob = if search.literal { Pattern::literal(glob) } else { Pattern::parse(glob)? };
         glob.walk(directory, search.follow_links, &mut found.warnings, |path, is_link| {
             if !(is_link && search.skip_links) && seen.insert(plain(&directory.join(&path))) {
                 let name = artifact_name(&path)?;
@@ -64,18 +63,19 @@ pub fn find(directory: &Path, globs: &[&str], search: Search) -> Result<FoundFil
     Ok(found)
 }
 
+/// A glob and where to look for what it matches.
 #[derive(Debug)]
-struct Glob {
+struct Pattern {
     /// The directory that certainly holds every match, or the file itself.
     base: PathBuf,
-    matcher: Option<GlobMatcher>,
+    glob: Option<Glob>,
     /// How far below the base matches can be.
     depth: usize,
 }
 
-impl Glob {
+impl Pattern {
     fn literal(path: &str) -> Self {
-        Self { base: PathBuf::from(path), matcher: None, depth: 0 }
+        Self { base: PathBuf::from(path), glob: None, depth: 0 }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -89,11 +89,10 @@ impl Glob {
         let split = text[..first].rfind('/').map_or(0, |slash| slash + 1);
         let (base, rest) = text.split_at(split);
         let bounded = !rest.contains("**") && !rest.contains('{');
-        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-        let glob = glob.map_err(|error| format!("invalid glob pattern {text:?}: {}", error.kind()))?;
+        let glob = Glob::parse(text).map_err(|reason| format!("invalid glob pattern {text:?}: {reason}"))?;
         Ok(Self {
             base: PathBuf::from(base),
-            matcher: Some(glob.compile_matcher()),
+            glob: Some(glob),
             depth: if bounded { rest.split('/').count() } else { usize::MAX },
         })
     }
@@ -110,8 +109,7 @@ impl Glob {
         if root.symlink_metadata().is_err() {
             return Ok(());
         }
-        let depth = self.matcher.as_ref().map_or(0, |_| self.depth);
-        let walk = WalkDir::new(&root).follow_links(follow_links).max_depth(depth).sort_by_file_name();
+        let walk = WalkDir::new(&root).follow_links(follow_links).max_depth(self.depth).sort_by_file_name();
         for entry in walk {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -122,7 +120,7 @@ impl Glob {
             };
             let below = entry.path().strip_prefix(&root).unwrap_or(entry.path());
             let path = if below.as_os_str().is_empty() { self.base.clone() } else { self.base.join(below) };
-            if self.matcher.as_ref().is_some_and(|matcher| !matcher.is_match(&path)) {
+            if self.glob.as_ref().is_some_and(|glob| !path.to_str().is_some_and(|path| glob.matches(path))) {
                 continue;
             }
             match entry.path().metadata() {
@@ -174,7 +172,7 @@ fn artifact_name(path: &Path) -> Result<String, String> {
 
 /// Which artifacts are meant.
 #[derive(Debug)]
-pub struct Query(GlobMatcher);
+pub struct Query(Glob);
 
 impl Query {
     /// Reads a query.
@@ -183,15 +181,23 @@ impl Query {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let plain = text.trim_start_matches("./").trim_start_matches('/');
-        let glob = GlobBuilder::new(plain).literal_separator(false).backslash_escape(true).build();
-        let glob = glob.map_err(|error| format!("invalid artifact query {text:?}: {}", error.kind()))?;
-        Ok(Self(glob.compile_matcher()))
+        let mut glob = String::with_capacity(plain.len());
+        let mut characters = plain.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '*' if glob.ends_with("**") => {}
+                '*' => glob.push_str("**"),
+                '\\' => glob.extend(std::iter::once(character).chain(characters.next())),
+                other => glob.push(other),
+            }
+        }
+        Glob::parse(&glob).map(Self).map_err(|reason| format!("invalid artifact query {text:?}: {reason}"))
     }
 
     /// Whether an artifact's path is meant.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        self.0.is_match(path)
+        self.0.matches(path)
     }
 }
 
@@ -215,7 +221,7 @@ pub async fn keep(store: &ArtifactStore, scope: &JobScope, globs: &[String], rea
     let globs: Vec<String> = globs.iter().flat_map(|globs| globs.split(';')).map(|glob| glob.trim().into()).collect();
     if reach == Reach::Workspace {
         for glob in &globs {
-            let base = Glob::parse(glob).map_err(Error::Invalid)?.base;
+            let base = Pattern::parse(glob).map_err(Error::Invalid)?.base;
             let outside = || Error::Invalid(format!("`{glob}` in artifact_paths leads out of the workspace"));
             let relative = crate::capability::relative_path(&base.to_string_lossy()).map_err(|_| outside())?;
             // A link that leads out is refused here; one that is put there later, when the file is opened.

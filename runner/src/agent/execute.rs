@@ -1,6 +1,6 @@
 //! One attempt of a job, from its assignment to its result.
 
-use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
+use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
 use super::trigger::{Ending, Triggers};
@@ -10,7 +10,7 @@ use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, StepJob, substitute};
+use crate::plan::{Job, JobKind, SecretVariable, StepJob, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -61,21 +61,6 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let mut env = job_environment(&assignment.plan, job, step, assignment.attempt, &self.facts, own_environment());
-        let mut entrance = None;
-        if step.command {
-            let opened = self.job_api.entrance().await.map_err(|error| error.to_string())?;
-            opened.announce(&mut env);
-            entrance = Some(opened);
-        }
-        for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
-            log.redact(value);
-        }
-        let programs = match (step.command, step.grants.process.is_empty()) {
-            (true, _) => Some(Programs::CommandLine),
-            (false, true) => None,
-            (false, false) => Some(Programs::Listed(step.grants.process.clone())),
-        };
         let scope = JobScope {
             name: Arc::new(JobName {
                 run: self.facts.run.clone(),
@@ -90,12 +75,38 @@ impl LocalAgent {
             cancelled: assignment.cancelled.child_token(),
             decisions: Arc::default(),
         };
+        let secrets = self.secrets(step, &scope).await?;
+        let facts = JobFacts {
+            plan: &assignment.plan,
+            job,
+            step,
+            attempt: assignment.attempt,
+            grace: self.grace,
+            secrets: &secrets,
+            unblocker: None,
+        };
+        let mut env = job_environment(&facts, &self.facts, own_environment());
+        let mut entrance = None;
+        if step.command {
+            let opened = self.job_api.entrance().await.map_err(|error| error.to_string())?;
+            opened.announce(&mut env);
+            entrance = Some(opened);
+        }
+        for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
+            log.redact(value);
+        }
+        let programs = match (step.command, step.grants.process.is_empty()) {
+            (true, _) => Some(Programs::CommandLine),
+            (false, true) => None,
+            (false, false) => Some(Programs::Listed(step.grants.process.clone())),
+        };
         let env = SharedEnvironment::from(env);
         let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
         let (limit, timeout) = watch::channel(minutes);
         // Until the attempt has ended, however it ends.
         let _admission = entrance.map(|entrance| {
-            let (scope, env, secrets) = (scope.clone(), env.clone(), step.grants.secrets.clone());
+            let granted = step.grants.secrets.iter().chain(step.secrets.iter().map(|secret| &secret.name));
+            let (scope, env, secrets) = (scope.clone(), env.clone(), granted.cloned().collect());
             let (services, uploader) = (&self.services, self.uploader.clone());
             entrance.admit(Caller::new(scope, assignment.job, env, secrets, services, uploader, limit))
         });
@@ -115,6 +126,19 @@ impl LocalAgent {
 }
 
 impl LocalAgent {
+    /// The values of the step's secrets by variable, each recorded as used and replaced in the log from now on. That
+    /// they are named in the step is the permission.
+    async fn secrets(&self, step: &StepJob, scope: &JobScope) -> Result<Vec<(String, String)>, String> {
+        let mut values = Vec::with_capacity(step.secrets.len());
+        for SecretVariable { variable, name } in &step.secrets {
+            scope.allow("secrets", "set", name).await.map_err(|error| error.to_string())?;
+            let value = self.services.secrets.get(name).map_err(|error| error.to_string())?;
+            scope.log.redact(&value);
+            values.push((variable.clone(), value));
+        }
+        Ok(values)
+    }
+
     /// The checks that had to wait until the outputs of other jobs were known.
     async fn check_known(&self, component: &LoadedComponent, step: &StepJob, params: &Value) -> Result<(), String> {
         let mut asked = Asked::start(&self.engine, &self.services, component).await?;

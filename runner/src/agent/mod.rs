@@ -9,7 +9,7 @@ mod trigger;
 mod upload;
 
 pub(crate) use environment::is_secret_name;
-pub use environment::{JobEnvironment, RunFacts, job_environment, own_environment};
+pub use environment::{JobEnvironment, JobFacts, RunFacts, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
 pub use trigger::{Ending, Triggers};

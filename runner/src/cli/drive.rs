@@ -107,6 +107,7 @@ impl Drive {
                 run: self.record.id.clone(),
                 number: self.record.number,
                 workspace: self.project.directory.display().to_string(),
+                agent: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             },
             workspace: self.project.directory.clone(),
             logs: self.files.logs.clone(),

@@ -5,10 +5,12 @@ mod context;
 pub mod grant;
 mod job;
 mod outputs;
+pub mod variables;
 
 pub use build::{build, extend};
-pub use context::BuildContext;
+pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, StepJob, TriggerJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, SecretVariable,
+    StepJob, TriggerJob,
 };
 pub use outputs::{OutputReference, references, substitute};

@@ -106,11 +106,11 @@ impl Caller {
     }
 
     async fn artifacts_of(&self, step: Option<StepReference>) -> Result<Vec<Artifact>, Error> {
-        let own = self.job;
+        let (own, of) = (self.job, self.scope.name.run.clone());
         let artifacts = self.scope.recorder.read(move |run| {
             let all = run.data().artifacts();
             let Some(step) = step else { return Ok(all.to_vec()) };
-            let jobs = jobs_of(run.plan(), own, &step)?;
+            let jobs = jobs_of(run, &of, own, &step)?;
             let names: HashSet<&str> = jobs.iter().map(|job| run.plan().job(*job).name.as_str()).collect();
             Ok(all.iter().filter(|artifact| names.contains(artifact.job.as_str())).cloned().collect())
         });

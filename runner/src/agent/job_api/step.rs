@@ -2,9 +2,10 @@
 
 use super::caller::{Answer, Caller, plain};
 use super::protocol::{Reply, StepReference};
+use crate::agent::environment::{job_identifier, step_identifier};
 use crate::capability::Error;
 use crate::event::EventKind;
-use crate::plan::{Job, JobId, JobKind, Plan};
+use crate::plan::{Job, JobId, JobKind};
 use crate::run::{JobState, RunState};
 use serde_json::{Value, json};
 
@@ -14,8 +15,9 @@ const MAX_VALUE: usize = 100 << 10;
 /// Bytes of an attribute's name.
 const MAX_ATTRIBUTE: usize = 255;
 
-/// The jobs that are meant, in the order of the plan.
-pub(super) fn jobs_of(plan: &Plan, own: JobId, step: &StepReference) -> Result<Vec<JobId>, Error> {
+/// The jobs that are meant, in the order of the plan. `of` is the identifier of the run.
+pub(super) fn jobs_of(run: &RunState, of: &str, own: JobId, step: &StepReference) -> Result<Vec<JobId>, Error> {
+    let plan = run.plan();
     let matching = |is_meant: &dyn Fn(&Job) -> bool| -> Vec<JobId> {
         plan.jobs().filter(|(_, job)| is_meant(job)).map(|(id, _)| id).collect()
     };
@@ -34,10 +36,16 @@ pub(super) fn jobs_of(plan: &Plan, own: JobId, step: &StepReference) -> Result<V
     if jobs.is_empty() {
         jobs = matching(&|job| job.label == *name);
     }
+    if jobs.is_empty() && uuid::Uuid::try_parse(name).is_ok() {
+        let is_attempt =
+            |id: JobId, job: &Job| (1..=run.attempt(id)).any(|attempt| job_identifier(of, job, attempt) == *name);
+        let all = plan.jobs().filter(|(id, job)| step_identifier(of, job) == *name || is_attempt(*id, job));
+        jobs = all.map(|(id, _)| id).collect();
+    }
     if jobs.is_empty() {
         let shown: String = name.chars().take(100).collect();
         return Err(Error::NotFound(format!(
-            "there is no step `{}`; a step is found by its key or label, a job by its name",
+            "there is no step `{}`; a step is found by its key, label or identifier, a job by its name or identifier",
             shown.escape_debug()
         )));
     }
@@ -46,14 +54,14 @@ pub(super) fn jobs_of(plan: &Plan, own: JobId, step: &StepReference) -> Result<V
 
 impl Caller {
     pub(super) async fn step_value(&self, step: StepReference, attribute: Option<String>) -> Answer {
-        let own = self.job;
+        let (own, of) = (self.job, self.scope.name.run.clone());
         let value = self.scope.recorder.read(move |run| {
-            let jobs = jobs_of(run.plan(), own, &step)?;
+            let jobs = jobs_of(run, &of, own, &step)?;
             match &attribute {
-                Some(attribute) => value(run, &jobs, attribute),
+                Some(attribute) => value(run, &of, &jobs, attribute),
                 None => Ok(ATTRIBUTES
                     .iter()
-                    .filter_map(|name| Some(((*name).to_owned(), known(run, &jobs, name)?)))
+                    .filter_map(|name| Some(((*name).to_owned(), known(run, &of, &jobs, name)?)))
                     .collect()),
             }
         });
@@ -77,12 +85,12 @@ impl Caller {
         if ATTRIBUTES.contains(&attribute.as_str()) && attribute != "label" {
             return Err(Error::Denied(format!("`{attribute}` of a step cannot be changed; its label can")));
         }
-        let (own, name) = (self.job, attribute.clone());
+        let (own, of, name) = (self.job, self.scope.name.run.clone(), attribute.clone());
         let current = self.scope.recorder.read(move |run| -> Result<_, Error> {
-            let jobs = jobs_of(run.plan(), own, &step)?;
+            let jobs = jobs_of(run, &of, own, &step)?;
             let step = identity(run.plan().job(jobs[0]));
             let written = run.data().step_value(step, &name).is_some();
-            let planned = known(run, &jobs, &name).and_then(|value| value.as_str().map(ToOwned::to_owned));
+            let planned = known(run, &of, &jobs, &name).and_then(|value| value.as_str().map(ToOwned::to_owned));
             Ok((step.to_owned(), written, planned))
         });
         let (step, written, planned) = current.await??;
@@ -98,9 +106,9 @@ impl Caller {
     }
 
     pub(super) async fn cancel_step(&self, step: StepReference) -> Answer {
-        let own = self.job;
+        let (own, of) = (self.job, self.scope.name.run.clone());
         let running = self.scope.recorder.read(move |run| -> Result<_, Error> {
-            let mut jobs = jobs_of(run.plan(), own, &step)?;
+            let mut jobs = jobs_of(run, &of, own, &step)?;
             jobs.retain(|job| !run.state(*job).is_over());
             Ok(jobs.into_iter().map(|job| (job, run.plan().job(job).name.clone())).collect::<Vec<_>>())
         });
@@ -130,9 +138,9 @@ fn identity(job: &Job) -> &str {
     job.step_key.as_deref().unwrap_or(&job.name)
 }
 
-fn value(run: &RunState, jobs: &[JobId], attribute: &str) -> Result<Value, Error> {
+fn value(run: &RunState, of: &str, jobs: &[JobId], attribute: &str) -> Result<Value, Error> {
     let written = || run.data().step_value(identity(run.plan().job(jobs[0])), attribute).map(Value::from);
-    known(run, jobs, attribute).or_else(written).ok_or_else(|| {
+    known(run, of, jobs, attribute).or_else(written).ok_or_else(|| {
         Error::NotFound(format!(
             "a step has no attribute `{}`; it has {}, and what `step update` gave it",
             attribute.chars().take(MAX_ATTRIBUTE).collect::<String>().escape_debug(),
@@ -141,12 +149,12 @@ fn value(run: &RunState, jobs: &[JobId], attribute: &str) -> Result<Value, Error
     })
 }
 
-fn known(run: &RunState, jobs: &[JobId], attribute: &str) -> Option<Value> {
+fn known(run: &RunState, of: &str, jobs: &[JobId], attribute: &str) -> Option<Value> {
     let plan = run.plan();
     let first = plan.job(jobs[0]);
     let states: Vec<JobState> = jobs.iter().map(|job| run.state(*job)).collect();
     Some(match attribute {
-        "id" => identity(first).into(),
+        "id" => step_identifier(of, first).into(),
         "key" => first.step_key.clone().into(),
         "label" => run.data().step_value(identity(first), "label").unwrap_or(&first.label).into(),
         "type" => match first.kind {

@@ -2,7 +2,6 @@
 
 use super::client::call;
 use super::flags::{Ignored, Own};
-use super::meta_data::context as doing;
 use super::{Failure, Outcome, is_piped, stdin};
 use crate::agent::job_api::protocol::Call;
 use crate::event::AnnotationStyle;
@@ -69,7 +68,7 @@ impl Annotate {
             priority: self.priority,
             own_job: is_jobs(&self.scope)?,
         };
-        call(&annotate).map(drop).map_err(|failure| doing("failed to annotate build", failure))
+        call(&annotate).map(drop).map_err(|failure| failure.during("failed to annotate build"))
     }
 }
 
@@ -98,7 +97,7 @@ impl Annotation {
         let Self::Remove(Remove { context, scope, own, .. }) = self;
         own.check()?;
         let removed = call(&Call::AnnotationRemove { context: named(context), own_job: is_jobs(&scope)? });
-        removed.map(drop).map_err(|failure| doing("failed to remove annotation", failure))
+        removed.map(drop).map_err(|failure| failure.during("failed to remove annotation"))
     }
 }
 

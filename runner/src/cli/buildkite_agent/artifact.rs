@@ -2,7 +2,6 @@
 
 use super::client::{call, fetch, store, unexpected};
 use super::flags::{Ignored, Own, step_reference};
-use super::meta_data::context;
 use super::{Failure, Outcome, note, print, warn};
 use crate::agent::artifact::{self, FoundFile, FoundFiles, MAX_ARTIFACTS, Search};
 use crate::agent::job_api::protocol::{Call, FoundArtifact, Reply};
@@ -119,9 +118,9 @@ pub(super) struct Shasum {
 impl Artifact {
     pub(super) fn run(self) -> Outcome {
         match self {
-            Self::Upload(upload) => upload.run().map_err(|failure| context("failed to upload artifacts", failure)),
+            Self::Upload(upload) => upload.run().map_err(|failure| failure.during("failed to upload artifacts")),
             Self::Download(download) => {
-                download.run().map_err(|failure| context("failed to download artifacts", failure))
+                download.run().map_err(|failure| failure.during("failed to download artifacts"))
             }
             Self::Search(search) => search.run(),
             Self::Shasum(shasum) => shasum.run(),
@@ -196,7 +195,7 @@ impl Download {
         note(&format!("Found {} artifacts. Starting to download to: {shown}", artifacts.len()));
         for artifact in &artifacts {
             let target = target(&destination, &artifact.path);
-            download(artifact, &target).map_err(|failure| context(&artifact.path, failure))?;
+            download(artifact, &target).map_err(|failure| failure.during(&artifact.path))?;
         }
         Ok(())
     }

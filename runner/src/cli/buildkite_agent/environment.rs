@@ -200,7 +200,7 @@ fn inputs(arguments: &[String], format: InputFormat) -> Result<Vec<(String, Stri
 }
 
 fn reply(asked: &Call) -> Result<Reply, Failure> {
-    call(asked).map_err(|error| super::meta_data::context("couldn't reach the job's environment", error))
+    call(asked).map_err(|error| error.during("couldn't reach the job's environment"))
 }
 
 fn list(title: &str, mark: &str, names: &[String]) -> String {

@@ -2,7 +2,6 @@
 
 use super::client::{call, unexpected};
 use super::flags::{Ignored, duration};
-use super::meta_data::context;
 use super::{Failure, Outcome, print};
 use crate::agent::job_api::protocol::{Call, Reply};
 use clap::{Args, Subcommand};
@@ -76,7 +75,7 @@ impl Lock {
         match self {
             Self::Acquire(acquire) => {
                 let (key, wait) = acquire.parts()?;
-                let doing = |failure| context("could not acquire lock", failure);
+                let doing = |failure: Failure| failure.during("could not acquire lock");
                 match call(&Call::LockAcquire { key, wait }).map_err(doing)? {
                     Reply::Value(Some(token)) => print(&format!("{token}\n")),
                     other => Err(unexpected(&other)),
@@ -84,11 +83,11 @@ impl Lock {
             }
             Self::Release(Release { lock, token }) => {
                 let released = call(&Call::LockRelease { key: lock.name()?, token });
-                released.map(drop).map_err(|failure| context("could not release lock", failure))
+                released.map(drop).map_err(|failure: Failure| failure.during("could not release lock"))
             }
             Self::Do(acquire) => {
                 let (key, wait) = acquire.parts()?;
-                let doing = |failure| context("couldn't start do-once lock", failure);
+                let doing = |failure: Failure| failure.during("couldn't start do-once lock");
                 match call(&Call::OnceBegin { key, wait }).map_err(doing)? {
                     Reply::Flag(begun) => print(if begun { "do\n" } else { "done\n" }),
                     other => Err(unexpected(&other)),
@@ -96,7 +95,7 @@ impl Lock {
             }
             Self::Done(lock) => {
                 let done = call(&Call::OnceDone { key: lock.name()? });
-                done.map(drop).map_err(|failure| context("couldn't complete do-once lock", failure))
+                done.map(drop).map_err(|failure: Failure| failure.during("couldn't complete do-once lock"))
             }
             Self::Get(lock) => match call(&Call::LockGet { key: lock.name()? })? {
                 Reply::Value(holder) => print(&format!("{}\n", holder.unwrap_or_default())),

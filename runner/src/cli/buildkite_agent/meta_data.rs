@@ -87,14 +87,14 @@ impl MetaData {
                     Some(value) => value,
                     None => stdin(MAX_INPUT, "the value")?,
                 };
-                set(IndexMap::from([(key, value)])).map_err(|error| context("failed to set meta-data", error))
+                set(IndexMap::from([(key, value)])).map_err(|error| error.during("failed to set meta-data"))
             }
             Self::SetBatch(SetBatch { values, own, .. }) => {
                 own.check()?;
                 if values.is_empty() {
                     return Err("at least one key=value argument is required".to_owned().into());
                 }
-                set(batch(&values)?).map_err(|error| context("failed to set meta-data batch", error))
+                set(batch(&values)?).map_err(|error| error.during("failed to set meta-data batch"))
             }
             Self::Get(Get { key, default, own, .. }) => {
                 own.check()?;
@@ -150,12 +150,4 @@ fn batch(arguments: &[String]) -> Result<IndexMap<String, String>, Failure> {
         None => Err(format!("invalid argument {argument:?}: must be in key=value format").into()),
     };
     arguments.iter().map(pair).collect()
-}
-
-/// The failure with what was being done.
-pub(super) fn context(doing: &str, failure: Failure) -> Failure {
-    match failure {
-        Failure::Message(message) => Failure::Message(format!("{doing}: {message}")),
-        silent @ Failure::Silent(_) => silent,
-    }
 }

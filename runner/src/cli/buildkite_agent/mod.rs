@@ -89,6 +89,16 @@ enum Failure {
     Silent(u8),
 }
 
+impl Failure {
+    /// With what was being done.
+    fn during(self, doing: &str) -> Self {
+        match self {
+            Self::Message(message) => Self::Message(format!("{doing}: {message}")),
+            silent @ Self::Silent(_) => silent,
+        }
+    }
+}
+
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self::Message(message)

@@ -2,7 +2,6 @@
 
 use super::client::{call, unexpected};
 use super::flags::{Ignored, Own};
-use super::meta_data::context;
 use super::{Failure, Outcome, is_piped, note, print};
 use crate::agent::job_api::protocol::{Call, Finding, PipelineUpload, Reply};
 use crate::agent::{is_secret_name, own_environment};
@@ -157,7 +156,7 @@ impl Upload {
             reject_warnings: self.reject_parse_warnings,
         };
         let reply =
-            call(&Call::PipelineUpload(upload)).map_err(|failure| context("failed to upload pipeline", failure))?;
+            call(&Call::PipelineUpload(upload)).map_err(|failure| failure.during("failed to upload pipeline"))?;
         let Reply::Uploaded { added, findings } = reply else { return Err(unexpected(&reply)) };
         let findings: Vec<String> = findings.into_iter().map(|finding| render(source, &finding.into())).collect();
         if added {

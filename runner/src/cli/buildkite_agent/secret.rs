@@ -2,7 +2,6 @@
 
 use super::client::{call, unexpected};
 use super::flags::{Ignored, Own};
-use super::meta_data::context;
 use super::{Outcome, note, print, stdin};
 use crate::agent::job_api::protocol::{Call, Reply};
 use clap::{Args, Subcommand, ValueEnum};
@@ -53,7 +52,7 @@ impl Secret {
             note("warning: --skip-redaction has no effect: secrets are always redacted");
         }
         let reply = call(&Call::SecretGet { names: names.clone() });
-        let reply = reply.map_err(|failure| context("failed to fetch some secrets", failure))?;
+        let reply = reply.map_err(|failure| failure.during("failed to fetch some secrets"))?;
         let Reply::Secrets(values) = reply else { return Err(unexpected(&reply)) };
         match (format, values.as_slice()) {
             (SecretFormat::Default, [value]) => print(&format!("{value}\n")),
@@ -113,6 +112,6 @@ impl Redactor {
                 .collect(),
         };
         let redacted = call(&Call::Redact { values });
-        redacted.map(drop).map_err(|failure| context("failed to redact secrets", failure))
+        redacted.map(drop).map_err(|failure| failure.during("failed to redact secrets"))
     }
 }

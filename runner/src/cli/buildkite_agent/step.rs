@@ -2,7 +2,6 @@
 
 use super::client::{call, unexpected};
 use super::flags::{Ignored, Own, step_reference};
-use super::meta_data::context;
 use super::{Failure, Outcome, note, print, stdin};
 use crate::agent::job_api::protocol::{Call, Reply, StepReference};
 use clap::{Args, Subcommand};
@@ -87,7 +86,7 @@ impl Step {
                     return Err(format!("{format:?} is no format; the only one is json").into());
                 }
                 let reply = call(&Call::StepGet { step: meant.step()?, attribute });
-                match (reply.map_err(|failure| context("failed to get step", failure))?, format) {
+                match (reply.map_err(|failure| failure.during("failed to get step"))?, format) {
                     (Reply::Json(Value::String(text)), None) => print(&text),
                     (Reply::Json(Value::Null), None) => Ok(()),
                     (Reply::Json(Value::Object(_) | Value::Array(_)), None) => {
@@ -104,11 +103,11 @@ impl Step {
                     None => stdin(MAX_INPUT, "the value")?,
                 };
                 let updated = call(&Call::StepUpdate { step, attribute, value, append });
-                updated.map(drop).map_err(|failure| context("failed to change step", failure))
+                updated.map(drop).map_err(|failure| failure.during("failed to change step"))
             }
             Self::Cancel(Cancel { meant, .. }) => {
                 let reply = call(&Call::StepCancel { step: meant.step()? });
-                match reply.map_err(|failure| context("failed to cancel step", failure))? {
+                match reply.map_err(|failure| failure.during("failed to cancel step"))? {
                     Reply::Names(jobs) if jobs.is_empty() => note("the step is over; nothing was cancelled"),
                     Reply::Names(jobs) => note(&format!("cancelled: {}", jobs.join(", "))),
                     other => return Err(unexpected(&other)),
@@ -137,7 +136,7 @@ impl Build {
     pub(super) fn run(self) -> Outcome {
         let Self::Cancel(CancelBuild { own, .. }) = self;
         own.check()?;
-        call(&Call::BuildCancel).map(drop).map_err(|failure| context("failed to cancel build", failure))
+        call(&Call::BuildCancel).map(drop).map_err(|failure| failure.during("failed to cancel build"))
     }
 }
 
@@ -176,6 +175,6 @@ impl Job {
             format!("failed to update job: {:?} is no number of minutes; expected 1 or more", value.trim())
         })?;
         let updated = call(&Call::JobUpdate { timeout_minutes: minutes });
-        updated.map(drop).map_err(|failure| context("failed to update job", failure))
+        updated.map(drop).map_err(|failure| failure.during("failed to update job"))
     }
 }
