@@ -6,7 +6,6 @@ use crate::pipeline::{CommandStep, Diagnostic, Node, Span, Spanned};
 use crate::plan::grant::Grants;
 use crate::plan::job::StepJob;
 use crate::plan::{OutputReference, references};
-use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 impl Builder<'_> {
@@ -88,6 +87,9 @@ impl Builder<'_> {
                 };
                 work.command = true;
                 work.params = json!({"command": command.value});
+                if !work.artifact_paths.is_empty() {
+                    work.params["artifact_paths"] = json!(work.artifact_paths);
+                }
                 self.command_references(&mut work, step, command);
             }
         }
@@ -125,10 +127,8 @@ impl Builder<'_> {
 
     /// Says which attributes are read and do nothing here, so that nobody relies on them.
     pub(super) fn without_effect(&mut self, attributes: &CommandAttributes<'_>) {
-        let artifacts = attributes.artifact_paths.first().map(|path| path.span);
         let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
         for (name, place, instead) in [
-            ("artifact_paths", artifacts, "the files stay in the workspace"),
             ("cache", cache, "the step runs every time"),
         ] {
             let Some(place) = place else { continue };
