@@ -180,7 +180,8 @@ fn a_secret_is_read_where_it_is_granted_and_never_shown() {
     let project = Project::with(
         "steps:
   - key: granted
-    grants: { secrets: [DEPLOY_KEY, OTHER_KEY] }
+    grants: { secrets: [DEPLOY_KEY] }
+    secrets: [OTHER_KEY]
     command: |
       value=$$(buildkite-agent secret get deploy_key)
       test \"$$value\" = 'it'\\''s secret-1'
@@ -201,7 +202,7 @@ fn a_secret_is_read_where_it_is_granted_and_never_shown() {
     let decided: Vec<(String, bool)> = events(&project)
         .into_iter()
         .filter_map(|event| match event.kind {
-            EventKind::GrantDecided { job, decision, .. } if decision.capability == "secrets" => {
+            EventKind::GrantDecided { job, decision, .. } if decision.operation == "get" => {
                 Some((job, decision.allowed))
             }
             _ => None,
