@@ -1,11 +1,12 @@
 //! One attempt of a job, from its assignment to its result.
 
 use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
+use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
 use super::trigger::{Ending, Triggers};
 use super::upload::Uploader;
 use crate::capability::process::Programs;
-use crate::capability::{JobName, JobScope, Workspace};
+use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Runs jobs in this process.
 pub struct LocalAgent {
@@ -29,6 +30,8 @@ pub struct LocalAgent {
     pub triggers: Arc<dyn Triggers>,
     /// The outside.
     pub services: Services,
+    /// What processes of commands can ask.
+    pub job_api: JobApi,
     /// What is known of the run.
     pub facts: RunFacts,
     /// Directory of the workspace.
@@ -82,7 +85,13 @@ impl LocalAgent {
             secrets: &secrets,
             unblocker: None,
         };
-        let env = job_environment(&facts, &self.facts, own_environment());
+        let mut env = job_environment(&facts, &self.facts, own_environment());
+        let mut entrance = None;
+        if step.command {
+            let opened = self.job_api.entrance().await.map_err(|error| error.to_string())?;
+            opened.announce(&mut env);
+            entrance = Some(opened);
+        }
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }
@@ -91,14 +100,24 @@ impl LocalAgent {
             (false, true) => None,
             (false, false) => Some(Programs::Listed(step.grants.process.clone())),
         };
+        let env = SharedEnvironment::from(env);
+        let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        let (limit, timeout) = watch::channel(minutes);
+        // Until the attempt has ended, however it ends.
+        let _admission = entrance.map(|entrance| {
+            let granted = step.grants.secrets.iter().chain(step.secrets.iter().map(|secret| &secret.name));
+            let (scope, env, secrets) = (scope.clone(), env.clone(), granted.cloned().collect());
+            let (services, uploader) = (&self.services, self.uploader.clone());
+            entrance.admit(Caller::new(scope, assignment.job, env, secrets, services, uploader, limit))
+        });
         let invocation = Invocation {
             component,
             grants: Arc::new(step.grants.clone()),
             programs,
             scope,
-            env: Arc::new(env),
+            env,
             params: params.to_string(),
-            timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+            timeout,
             grace: self.grace,
             killed: assignment.killed,
         };
