@@ -1,5 +1,6 @@
 //! One attempt of a job, from its assignment to its result.
 
+use super::artifact::{self, Reach};
 use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
@@ -83,7 +84,7 @@ impl LocalAgent {
             attempt: assignment.attempt,
             grace: self.grace,
             secrets: &secrets,
-            unblocker: None,
+            unblocker: Some(assignment.unblocked_by.as_str()).filter(|by| !by.is_empty()),
         };
         let mut env = job_environment(&facts, &self.facts, own_environment());
         let mut entrance = None;
@@ -114,14 +115,25 @@ impl LocalAgent {
             component,
             grants: Arc::new(step.grants.clone()),
             programs,
-            scope,
+            scope: scope.clone(),
             env,
             params: params.to_string(),
             timeout,
             grace: self.grace,
             killed: assignment.killed,
         };
-        host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())
+        let ended = host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())?;
+        // A command uploads its artifacts between its hooks.
+        if !step.command && !step.artifact_paths.is_empty() {
+            let kept = artifact::keep(&self.services.artifacts, &scope, &step.artifact_paths, Reach::Workspace).await;
+            if let (Ended::Passed(_), Err(error)) = (&ended, &kept) {
+                return Err(format!("cannot keep the artifacts: {error}"));
+            }
+            if let Err(error) = kept {
+                scope.log.line(&format!("error: cannot keep the artifacts: {error}"));
+            }
+        }
+        Ok(ended)
     }
 }
 
