@@ -6,7 +6,7 @@ use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::pipeline::Span;
 use runner::pipeline::attribute::{AutomaticRetry, ConcurrencyMethod};
 use runner::plan::{
-    BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants,
+    BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Notification, Plan, StepJob, grant::Grants,
 };
 use runner::run::{Command, JobState, RunState, Slots, schedule};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,21 +34,26 @@ struct Draw {
     group: Option<(u8, u64)>,
     retries: u64,
     cancel_on_build_failing: bool,
+    /// It tells how everything before it has ended.
+    tells: bool,
 }
 
 fn draws(jobs: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Draw>> {
     let group = proptest::option::weighted(0.4, (0u8..2, 1u64..4));
-    let draw = (0u8..8, any::<u64>(), any::<u64>(), 0u8..10, 0i64..3, group, 0u64..3, 0u8..6);
-    let draw = draw.prop_map(|(kind, dependencies, tolerated, skip, priority, group, retries, failing)| Draw {
-        kind,
-        dependencies,
-        tolerated,
-        skip: skip == 0,
-        priority,
-        group,
-        retries,
-        cancel_on_build_failing: failing == 0,
-    });
+    let chances = (0u8..10, 0u8..6, 0u8..8);
+    let draw = (0u8..8, any::<u64>(), any::<u64>(), 0i64..3, group, 0u64..3, chances);
+    let draw =
+        draw.prop_map(|(kind, dependencies, tolerated, priority, group, retries, (skip, failing, tells))| Draw {
+            kind,
+            dependencies,
+            tolerated,
+            skip: skip == 0,
+            priority,
+            group,
+            retries,
+            cancel_on_build_failing: failing == 0,
+            tells: tells == 0,
+        });
     proptest::collection::vec(draw, jobs)
 }
 
@@ -65,8 +70,9 @@ fn job(name: String, index: usize, draw: &Draw) -> Job {
             JobKind::Step(Box::new(step))
         }
     };
-    let depends = |before: &usize| draw.dependencies >> (before % 64) & 0b101 == 0b101;
     let is_step = matches!(kind, JobKind::Step(_));
+    let tells = draw.tells && is_step;
+    let depends = |before: &usize| tells || draw.dependencies >> (before % 64) & 0b101 == 0b101;
     Job {
         name,
         step_key: None,
@@ -78,10 +84,11 @@ fn job(name: String, index: usize, draw: &Draw) -> Job {
             .filter(depends)
             .map(|before| Dependency {
                 job: JobId(u32::try_from(before).unwrap()),
-                allow_failure: draw.tolerated >> (before % 64) & 0b11 == 0b11,
+                allow_failure: tells || draw.tolerated >> (before % 64) & 0b11 == 0b11,
             })
             .collect(),
         skip: draw.skip.then(|| "skipped".to_owned()),
+        notification: tells.then(Notification::default),
         priority: draw.priority,
         concurrency: draw.group.filter(|_| is_step).map(|(group, limit)| ConcurrencyGroup {
             name: format!("group-{group}-{limit}"),
@@ -378,6 +385,7 @@ fn a_stale_attempt_cannot_end_a_job() {
         group: None,
         retries: 1,
         cancel_on_build_failing: false,
+        tells: false,
     };
     let mut run = Simulation::new(plan(&[draw]), Slots::of(1));
     let failure = JobResult::failed(1, "", "");

@@ -220,6 +220,7 @@ mod tests {
             kind: JobKind::Step(Box::new(step)),
             depends_on: Vec::new(),
             skip: None,
+            notification: None,
             priority: 0,
             concurrency: None,
             span: (7, 20),

@@ -157,7 +157,7 @@ impl BuildContext {
     }
 
     /// The same as conditions see it, with the pipeline's environment.
-    pub(super) fn facts(&self, env: &IndexMap<String, String>) -> condition::Context {
+    pub(crate) fn facts(&self, env: &IndexMap<String, String>) -> condition::Context {
         let known = |text: &String| (!text.is_empty()).then(|| text.clone());
         let number = |text: &String| text.parse().ok();
         let mut facts = condition::Context::default();

@@ -56,6 +56,9 @@ pub struct Job {
     /// Why it will not run (`if`, `branches`, `skip`); jobs that depend on it go on as if it had passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<String>,
+    /// Set when it tells somebody how the run, or a step, has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notification: Option<Notification>,
     /// Higher goes first.
     #[serde(default)]
     pub priority: i64,
@@ -64,6 +67,18 @@ pub struct Job {
     pub concurrency: Option<ConcurrencyGroup>,
     /// Where the step stands in the pipeline file: byte offsets.
     pub span: (usize, usize),
+}
+
+/// What makes a job a notification: it begins when all it waits for is over, however that ended, even when the run was
+/// cancelled, and how it ends itself changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Only when this holds; empty for always.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub condition: String,
+    /// Whether it is about the step it waits for, and not about the run.
+    #[serde(default)]
+    pub of_step: bool,
 }
 
 /// Jobs of which only some run at once.

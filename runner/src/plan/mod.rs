@@ -12,8 +12,8 @@ pub mod variables;
 pub use build::{build, build_with_origins, extend};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, SecretVariable,
-    StepJob, TriggerJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Notification, Parallel, Plan,
+    SecretVariable, StepJob, TriggerJob,
 };
 pub use origin::{Order, Origin};
 pub use outputs::{OutputReference, references, substitute};

@@ -40,6 +40,8 @@ pub struct Assignment {
     pub job: JobId,
     /// Which attempt.
     pub attempt: u32,
+    /// What a notification tells.
+    pub notice: Option<Value>,
     /// Who let the run go on last; empty when nobody has.
     pub unblocked_by: String,
     /// The outputs of the steps its parameters refer to, by key.
@@ -283,6 +285,7 @@ impl Driver {
             plan: self.state.plan().clone(),
             job,
             attempt,
+            notice: self.state.notice(job),
             unblocked_by: self.state.data().unblocked_by().to_owned(),
             outputs,
             recorder: recorder.clone(),

@@ -314,6 +314,7 @@ impl<'a> Builder<'a> {
             kind: JobKind::Step(Box::new(work)),
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
+            notification: None,
             priority: attributes.priority.unwrap_or(self.priority),
             concurrency: concurrency.map(|group| ConcurrencyGroup {
                 name: group.group.value.clone(),
@@ -455,6 +456,7 @@ impl<'a> Builder<'a> {
             kind,
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
+            notification: None,
             priority: self.priority,
             concurrency: None,
             span: (span.start, span.end),

@@ -23,12 +23,19 @@ impl RunState {
         if added.iter().flat_map(|job| &job.depends_on).any(|dependency| dependency.job.index() >= all) {
             return Err(Illegal("an uploaded job depends on one that is not there".to_owned()));
         }
+        let mut again: Vec<JobId> = (known..all).map(job_id).collect();
         if replace {
-            self.ready.clear();
-            for status in &mut self.jobs {
-                if matches!(status.state, JobState::Pending | JobState::Ready | JobState::Blocked) {
-                    status.state = JobState::Removed;
-                    self.unfinished -= 1;
+            let plan = self.plan.clone();
+            self.ready.retain(|(_, _, job)| plan.job(*job).notification.is_some());
+            for (id, job) in plan.jobs() {
+                let status = &mut self.jobs[id.index()];
+                match status.state {
+                    JobState::Pending if job.notification.is_some() => again.push(id),
+                    JobState::Pending | JobState::Ready | JobState::Blocked if job.notification.is_none() => {
+                        status.state = JobState::Removed;
+                        self.unfinished -= 1;
+                    }
+                    _ => {}
                 }
             }
         }
@@ -53,16 +60,10 @@ impl RunState {
             }
         }
         for one in new() {
-            self.count_dependencies(one);
             self.jobs[one.index()].added_by = Some(by);
         }
         self.insert_behind(by, known);
-        let released: Vec<JobId> = new().filter(|job| self.jobs[job.index()].remaining == 0).collect();
-        for job in released {
-            if let Some(state) = self.release(job) {
-                self.settle(job, state);
-            }
-        }
+        self.release_again(again);
         Ok(())
     }
 
@@ -110,11 +111,13 @@ impl RunState {
     /// Counts anew what a job waits for, from the states of what it depends on.
     fn count_dependencies(&mut self, job: JobId) {
         let (mut remaining, mut doomed) = (0, false);
+        let tells = self.plan.job(job).notification.is_some();
         for dependency in &self.plan.job(job).depends_on {
             let state = self.state(dependency.job);
             remaining += u32::from(!state.is_over());
-            doomed |=
-                state.is_over() && !state.satisfies() && !(dependency.allow_failure && state != JobState::Cancelled);
+            doomed |= state.is_over()
+                && !state.satisfies()
+                && !(dependency.allow_failure && (tells || state != JobState::Cancelled));
         }
         let status = &mut self.jobs[job.index()];
         (status.remaining, status.doomed) = (remaining, doomed);
@@ -205,7 +208,12 @@ impl RunState {
             let waiting = self.dependents[job.index()].iter().map(|(dependent, _)| *dependent);
             // One that could have begun, and has not, waits once more.
             let waits = [JobState::NotRun, JobState::Cancelled, JobState::Ready];
-            way.extend(waiting.filter(|one| waits.contains(&self.state(*one))));
+            way.extend(waiting.filter(|one| {
+                let state = self.state(*one);
+                // What was told is no longer so.
+                let told = self.plan.job(*one).notification.is_some() && state.is_over();
+                waits.contains(&state) || told
+            }));
         }
         for job in &reopened {
             self.ready.remove(&self.turn(*job));
@@ -214,17 +222,27 @@ impl RunState {
         }
         let waiting = reopened.iter().flat_map(|job| &self.dependents[job.index()]).map(|(job, _)| *job);
         let waiting: Vec<JobId> = waiting.filter(|job| self.state(*job) == JobState::Pending).collect();
-        for job in reopened.iter().chain(&waiting) {
-            self.count_dependencies(*job);
+        for job in waiting {
+            self.count_dependencies(job);
         }
         self.result = None;
         self.cancelled = false;
         self.unfinished = self.jobs.iter().filter(|status| !status.state.is_over()).count();
         self.failed = self.jobs.iter().any(|status| status.state.fails());
-        for job in reopened {
+        self.release_again(reopened);
+        Ok(())
+    }
+
+    /// Counts anew what jobs wait for, and releases those that wait for nothing.
+    pub(super) fn release_again(&mut self, jobs: Vec<JobId>) {
+        for job in &jobs {
+            self.count_dependencies(*job);
             let status = &mut self.jobs[job.index()];
-            // What it depends on let it run before.
+            // What a job depends on has let it run before.
             status.doomed &= status.attempt == 0;
+        }
+        for job in jobs {
+            let status = &self.jobs[job.index()];
             if status.state == JobState::Pending
                 && status.remaining == 0
                 && let Some(state) = self.release(job)
@@ -232,7 +250,6 @@ impl RunState {
                 self.settle(job, state);
             }
         }
-        Ok(())
     }
 
     /// Whether a person may have a job run again.

@@ -2,6 +2,7 @@
 
 mod change;
 mod data;
+mod notice;
 
 pub use data::RunData;
 
@@ -293,9 +294,16 @@ impl RunState {
 
     fn cancel(&mut self) {
         self.cancelled = true;
+        let mut notifications = Vec::new();
         self.ready.clear();
-        for status in &mut self.jobs {
+        for (position, status) in self.jobs.iter_mut().enumerate() {
             match status.state {
+                JobState::Pending | JobState::Ready | JobState::Blocked
+                    if self.plan.jobs[position].notification.is_some() =>
+                {
+                    status.state = JobState::Pending;
+                    notifications.push(job_id(position));
+                }
                 JobState::Pending | JobState::Ready | JobState::Blocked => {
                     status.state = JobState::Cancelled;
                     self.unfinished -= 1;
@@ -304,6 +312,7 @@ impl RunState {
                 _ => {}
             }
         }
+        self.release_again(notifications);
     }
 
     fn expect_attempt(&self, job: JobId, attempt: u32) -> Result<(), Illegal> {
@@ -328,13 +337,24 @@ impl RunState {
         let planned = self.plan.job(job);
         if self.jobs[job.index()].doomed {
             Some(JobState::NotRun)
-        } else if planned.skip.is_some() {
+        } else if planned.skip.is_some()
+            || planned.notification.as_ref().is_some_and(|notification| !self.is_wanted(job, notification))
+        {
             Some(JobState::Skipped)
         } else if matches!(planned.kind, JobKind::Wait) {
             Some(JobState::Passed)
         } else {
             self.make_ready(job);
             None
+        }
+    }
+
+    /// What a job's end counts as: that of a notification changes nothing.
+    fn end(&self, job: JobId, state: JobState) -> JobState {
+        match (self.plan.job(job).notification.is_some() && state.fails(), self.attempt(job)) {
+            (false, _) => state,
+            (true, 0) => JobState::Skipped,
+            (true, _) => JobState::SoftFailed,
         }
     }
 
@@ -347,6 +367,7 @@ impl RunState {
     fn settle(&mut self, job: JobId, state: JobState) {
         let mut settled = vec![(job, state)];
         while let Some((job, state)) = settled.pop() {
+            let state = self.end(job, state);
             self.jobs[job.index()].state = state;
             self.unfinished -= 1;
             if state.fails() && !self.failed {
@@ -361,7 +382,8 @@ impl RunState {
                 }
                 status.remaining -= 1;
                 // A skipped job keeps nobody from running, and neither does a failed one that is allowed to.
-                status.doomed |= !(state.satisfies() || allow_failure && state != JobState::Cancelled);
+                let tells = self.plan.job(dependent).notification.is_some();
+                status.doomed |= !(state.satisfies() || allow_failure && (tells || state != JobState::Cancelled));
                 if status.remaining > 0 {
                     continue;
                 }
