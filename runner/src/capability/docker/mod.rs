@@ -7,6 +7,7 @@
 mod archive;
 mod beneath;
 mod build;
+mod changes;
 pub mod client;
 mod construct;
 mod containers;
