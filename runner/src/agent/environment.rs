@@ -1,5 +1,6 @@
 //! The environment of a job's processes, and the part of it a component may see.
 
+use crate::plan::grant::matches_pattern;
 use crate::plan::{Job, Plan, StepJob};
 use std::collections::BTreeMap;
 
@@ -53,7 +54,7 @@ pub fn job_environment(
     ];
     env.extend(standard.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     if !step.command {
-        env.retain(|name, _| step.grants.env.contains(name));
+        env.retain(|name, _| step.grants.env.iter().any(|pattern| matches_pattern(pattern, name)));
     }
     env
 }
