@@ -20,6 +20,8 @@ fn step(programs: &[&str]) -> JobKind {
         retry: Vec::new(),
         timeout_minutes: None,
         artifact_paths: Vec::new(),
+        before: Vec::new(),
+        after: Vec::new(),
     }))
 }
 

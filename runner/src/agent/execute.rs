@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Runs jobs in this process.
@@ -45,7 +45,37 @@ impl LocalAgent {
         logs.join(format!("{}.{attempt}.log", job.name))
     }
 
-    async fn run(&self, job: &Job, step: &StepJob, assignment: Assignment, log: &JobLog) -> Result<Ended, String> {
+    /// What comes before the step, the step, and what comes after it whether it passed or not. The first failure counts.
+    async fn run(&self, job: &Job, step: &StepJob, assignment: &Assignment, log: &JobLog) -> Result<Ended, String> {
+        let begun = Instant::now();
+        for phase in &step.before {
+            let ended = self.run_one(job, &step.as_step(phase), assignment, log, begun).await?;
+            if !matches!(ended, Ended::Passed(_)) {
+                return Ok(ended);
+            }
+        }
+        let mut ended = self.run_one(job, step, assignment, log, begun).await?;
+        for phase in &step.after {
+            if assignment.cancelled.is_cancelled() || matches!(ended, Ended::TimedOut) {
+                break;
+            }
+            let after = self.run_one(job, &step.as_step(phase), assignment, log, begun).await?;
+            if matches!(ended, Ended::Passed(_)) && !matches!(after, Ended::Passed(_)) {
+                ended = after;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Runs one component; `begun` is when the job's time began to count.
+    async fn run_one(
+        &self,
+        job: &Job,
+        step: &StepJob,
+        assignment: &Assignment,
+        log: &JobLog,
+        begun: Instant,
+    ) -> Result<Ended, String> {
         let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
         let component = component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
         let outputs = |key: &str| assignment.outputs.get(key);
@@ -78,15 +108,17 @@ impl LocalAgent {
                 }),
                 workspace: Arc::new(workspace),
                 log: log.clone(),
-                recorder: assignment.recorder,
+                recorder: assignment.recorder.clone(),
                 cancelled: assignment.cancelled.child_token(),
                 decisions: Arc::default(),
             },
             env: Arc::new(env),
             params: params.to_string(),
-            timeout: step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+            timeout: step
+                .timeout_minutes
+                .map(|minutes| Duration::from_secs(minutes.saturating_mul(60)).saturating_sub(begun.elapsed())),
             grace: self.grace,
-            killed: assignment.killed,
+            killed: assignment.killed.clone(),
         };
         host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())
     }
@@ -112,8 +144,7 @@ impl Executor for LocalAgent {
             return failed(-1, format!("`{}` is not a step that runs", job.name), String::new());
         };
         let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
-        let cancelled = assignment.cancelled.clone();
-        let ended = self.run(job, step, assignment, &log).await;
+        let ended = self.run(job, step, &assignment, &log).await;
         let mut result = match ended {
             Ok(Ended::Passed(outputs)) => JobResult {
                 outcome: Outcome::Passed,
@@ -134,7 +165,7 @@ impl Executor for LocalAgent {
         result.message = log.redacted(&result.message);
         result.outputs = redacted(&log, result.outputs);
         if result.outcome == Outcome::Failed {
-            if cancelled.is_cancelled() {
+            if assignment.cancelled.is_cancelled() {
                 result.outcome = Outcome::Cancelled;
             } else if job.fails_softly(result.exit_status) {
                 result.outcome = Outcome::SoftFailed;

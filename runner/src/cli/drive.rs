@@ -9,7 +9,7 @@ use crate::component::Components;
 use crate::event::{Event, EventKind, RunResult};
 use crate::host::{LoadedComponent, StepEngine};
 use crate::log::{EventLog, RunRecord, SqliteLog};
-use crate::plan::{Gate, JobId, JobKind, Plan};
+use crate::plan::{Gate, JobId, JobKind, Plan, StepJob};
 use crate::report::Terminal;
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
@@ -42,12 +42,16 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
     let uses_docker = plan
         .jobs
         .iter()
-        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if step.grants.docker.is_some()));
+        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if reaches_docker(step)));
     if uses_docker {
         let services = services(std::path::PathBuf::new());
         docker::ping(&*services.docker).await.map_err(|error| Error::environment(error.to_string()))?;
     }
     Ok(())
+}
+
+fn reaches_docker(step: &StepJob) -> bool {
+    step.grants.docker.is_some() || step.phases().any(|phase| phase.grants.docker.is_some())
 }
 
 impl Drive {
@@ -215,10 +219,12 @@ pub(super) async fn state_of(log: &SqliteLog, record: &RunRecord, plan: &Arc<Pla
 /// The components of a plan made before, found again.
 pub(super) fn restore(components: &mut Components, plan: &Plan) -> Result<(), Error> {
     for job in &plan.jobs {
-        if let JobKind::Step(step) = &job.kind
-            && let Some(pin) = &step.component
-        {
-            components.restore(&step.uses, pin).map_err(|error| Error::environment(error.to_string()))?;
+        let JobKind::Step(step) = &job.kind else { continue };
+        let phases = step.phases().map(|phase| (&phase.uses, &phase.component));
+        for (uses, pin) in std::iter::once((&step.uses, &step.component)).chain(phases) {
+            if let Some(pin) = pin {
+                components.restore(uses, pin).map_err(|error| Error::environment(error.to_string()))?;
+            }
         }
     }
     Ok(())

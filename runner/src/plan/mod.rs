@@ -9,7 +9,7 @@ mod outputs;
 pub use build::build;
 pub use context::BuildContext;
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, RetryRule, SoftFailRule,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, RetryRule, SoftFailRule,
     StepJob,
 };
 pub use outputs::{OutputReference, references, substitute};

@@ -29,6 +29,8 @@ impl Builder<'_> {
             retry: Vec::new(),
             timeout_minutes: None,
             artifact_paths: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
         };
         if let Some(plugin) = step.plugins.first() {
             self.errors.push(
