@@ -5,11 +5,13 @@ mod context;
 pub mod grant;
 mod job;
 mod outputs;
+pub mod settings;
 
-pub use build::build;
+pub use build::{build, build_with};
 pub use context::BuildContext;
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, RetryRule, SoftFailRule,
-    StepJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, RetryRule,
+    SoftFailRule, StepJob,
 };
 pub use outputs::{OutputReference, references, substitute};
+pub use settings::Settings;

@@ -64,6 +64,15 @@ impl ArtifactStore {
         read().map_err(|error| artifact_io("fetch", &artifact.path, &error))
     }
 
+    /// An artifact's content, of any size.
+    ///
+    /// # Errors
+    /// `Failed` when the disk refuses.
+    pub fn open(&self, artifact: &Artifact) -> Result<cap_std::fs::File, Error> {
+        let open = || self.dir(&artifact.job)?.open(&artifact.path);
+        open().map_err(|error| artifact_io("open", &artifact.path, &error))
+    }
+
     fn dir(&self, job: &str) -> std::io::Result<Dir> {
         let path = self.root.join(job);
         std::fs::create_dir_all(&path)?;

@@ -1,10 +1,12 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
 mod connect;
+mod plugin;
 mod work;
 
 use super::BuildContext;
 use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan};
+use super::settings::Settings;
 use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail};
 use crate::pipeline::condition::{self, Condition, Scope};
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
@@ -21,7 +23,20 @@ pub fn build(
     name: &str,
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut builder = Builder::new(pipeline, context);
+    build_with(pipeline, name, context, &Settings::default())
+}
+
+/// [`build`] in a project with settings of its own.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    pipeline: &Pipeline,
+    name: &str,
+    context: &BuildContext,
+    settings: &Settings,
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut builder = Builder::new(pipeline, context, settings);
     let defaults = pipeline.attributes()?;
     builder.priority = defaults.priority.unwrap_or_default();
     builder.image = defaults.image;
@@ -39,6 +54,7 @@ pub fn build(
 
 struct Builder<'a> {
     context: &'a BuildContext,
+    settings: &'a Settings,
     /// The build context as conditions see it.
     facts: condition::Context,
     pipeline_env: IndexMap<String, String>,
@@ -82,11 +98,12 @@ struct Inherited {
 }
 
 impl<'a> Builder<'a> {
-    fn new(pipeline: &Pipeline, context: &'a BuildContext) -> Self {
+    fn new(pipeline: &Pipeline, context: &'a BuildContext, settings: &'a Settings) -> Self {
         let env = pipeline.env.iter().flatten().map(|(name, value)| (name.clone(), value.value.to_string()));
         let pipeline_env: IndexMap<String, String> = env.collect();
         Self {
             context,
+            settings,
             facts: context.facts(&pipeline_env),
             pipeline_env,
             priority: 0,
@@ -213,7 +230,7 @@ impl<'a> Builder<'a> {
         self.without_effect(step, attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
-        let label = label.unwrap_or_else(|| work::default_label(&work));
+        let label = label.unwrap_or_else(|| work::default_label(step, &work));
         let references = work.references.clone();
         let concurrency = attributes.concurrency.as_ref();
         let job = Job {

@@ -160,7 +160,7 @@ impl Grants {
         })
     }
 
-    fn validate(&self) -> Result<(), GrantError> {
+    pub(in crate::plan) fn validate(&self) -> Result<(), GrantError> {
         if let Some(aws) = &self.aws {
             aws.validate()?;
         }
@@ -171,7 +171,8 @@ impl Grants {
     }
 }
 
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
+/// The JSON Pointer (RFC 6901) of a place serde found something wrong at.
+pub(in crate::plan) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
     for segment in path {
