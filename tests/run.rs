@@ -185,3 +185,108 @@ fn the_plan_shows_jobs_components_and_grants() {
     assert_eq!(plan["jobs"].as_array().unwrap().len(), 3);
     project.runner(&["check"]).expect_status(0).expect_stdout("pipeline.yml is all right: 2 jobs to run");
 }
+
+#[test]
+fn a_concurrency_group_keeps_the_order_of_the_pipeline_unless_it_is_eager() {
+    let pipeline = |method: &str| {
+        format!(
+            "steps:
+  - {{ key: slow, command: sleep 0.4 }}
+  - {{ key: first, command: echo first >> order, depends_on: slow, concurrency: 1, concurrency_group: g{method} }}
+  - {{ key: second, command: echo second >> order, concurrency: 1, concurrency_group: g{method} }}
+"
+        )
+    };
+    for (method, order) in [("", "first\nsecond\n"), (", concurrency_method: eager", "second\nfirst\n")] {
+        let project = Project::with(&pipeline(method));
+        project.runner(&["run"]).expect_status(0);
+        assert_eq!(std::fs::read_to_string(project.path().join("order")).unwrap(), order, "{method}");
+    }
+}
+
+#[test]
+fn a_group_in_which_an_earlier_job_waits_for_a_later_one_does_not_wait_for_itself() {
+    let project = Project::with(
+        "steps:
+  - { key: a, command: echo a >> order, depends_on: b, concurrency: 1, concurrency_group: g }
+  - { key: b, command: echo b >> order, concurrency: 1, concurrency_group: g }
+",
+    );
+    project.runner(&["run"]).expect_status(0);
+    assert_eq!(std::fs::read_to_string(project.path().join("order")).unwrap(), "b\na\n");
+}
+
+#[test]
+fn a_retry_rule_may_ask_for_the_signal() {
+    let project = Project::with(
+        "steps:
+  - key: killed
+    command: echo x >> killed; test $$(wc -l < killed) -ge 2 || kill -9 $$$$
+    retry: { automatic: [{ signal: sigkill, limit: 1 }] }
+  - key: exits
+    command: echo x >> exits; exit 9
+    retry: { automatic: [{ exit_status: '*', signal: SIGKILL }] }
+    soft_fail: true
+",
+    );
+    project.runner(&["run"]).expect_status(0).expect_stdout("SIGKILL");
+    let lines = |name: &str| std::fs::read_to_string(project.path().join(name)).unwrap().lines().count();
+    assert_eq!((lines("killed"), lines("exits")), (2, 1));
+}
+
+#[test]
+fn jobs_that_want_to_are_cancelled_as_soon_as_the_run_fails() {
+    let project = Project::with(
+        "steps:
+  - { key: bad, command: sleep 0.3; exit 1 }
+  - { key: long, command: sleep 60, cancel_on_build_failing: true }
+  - { key: later, command: touch later, depends_on: long, cancel_on_build_failing: true }
+  - { key: other, command: sleep 0.8; touch other }
+",
+    );
+    let before = std::time::Instant::now();
+    let said = project.runner(&["run"]).expect_status(1).expect_stdout("1 passed, 1 failed, 2 cancelled");
+    assert!(before.elapsed().as_secs() < 30, "{}", said.stdout);
+    assert!(project.path().join("other").exists() && !project.path().join("later").exists());
+}
+
+#[test]
+fn a_trigger_runs_another_pipeline_of_the_project_and_waits_for_it() {
+    let project = Project::with(
+        "steps:
+  - trigger: deploy
+    key: deploy
+    build: { branch: release, message: go, env: { TO: test }, meta_data: { who: me } }
+  - wait
+  - command: test -e deployed
+",
+    )
+    .file(
+        ".buildkite/pipeline.deploy.yml",
+        "steps:
+  - command: echo \"$$TO $$BUILDKITE_BRANCH $$BUILDKITE_SOURCE $$BUILDKITE_TRIGGERED_FROM_BUILD_NUMBER $$BUILDKITE_PIPELINE_SLUG\" > deployed
+",
+    );
+    project.runner(&["run"]).expect_status(0).expect_stdout("run 2 passed").expect_stdout("run 1 passed");
+    let deployed = std::fs::read_to_string(project.path().join("deployed")).unwrap();
+    assert_eq!(deployed, "test release trigger_job 1 deploy\n");
+}
+
+#[test]
+fn a_triggered_run_that_fails_fails_its_trigger_unless_nobody_waits_for_it() {
+    let project = Project::with("steps:\n  - trigger: bad\n")
+        .file("bad.yml", "steps:\n  - command: exit 3\n")
+        .file("soft.yml", "steps:\n  - { trigger: bad, soft_fail: true }\n")
+        .file("detached.yml", "steps:\n  - { trigger: bad, async: true }\n")
+        .file("itself.yml", "steps:\n  - trigger: itself\n")
+        .file("nowhere.yml", "steps:\n  - trigger: nobody-knows\n");
+    project.runner(&["run"]).expect_status(1).expect_stdout("run 2 failed");
+    project.runner(&["run", "soft.yml"]).expect_status(0);
+    project.runner(&["run", "detached.yml"]).expect_status(0).expect_stdout("has started").expect_stderr("waiting for");
+    project.runner(&["run", "itself.yml"]).expect_status(1).expect_stdout("more than 10 times");
+    project
+        .runner(&["run", "nowhere.yml"])
+        .expect_status(3)
+        .expect_stderr("nowhere.yml:2")
+        .expect_stderr("nobody-knows");
+}

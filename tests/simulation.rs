@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
+use runner::pipeline::Span;
+use runner::pipeline::attribute::{AutomaticRetry, Retry, SoftFail};
 use runner::plan::{BuildContext, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants};
 use runner::run::{Command, JobState, RunState, Slots, schedule};
 use std::sync::Arc;
@@ -16,8 +18,9 @@ fn step(programs: &[&str]) -> JobKind {
         references: Vec::new(),
         grants: Grants { process: programs.iter().map(ToString::to_string).collect(), ..Grants::default() },
         env: indexmap::IndexMap::new(),
-        soft_fail: Vec::new(),
-        retry: Vec::new(),
+        soft_fail: SoftFail::Never,
+        retry: Retry::default(),
+        cancel_on_build_failing: false,
         timeout_minutes: None,
         artifact_paths: Vec::new(),
         before: Vec::new(),
@@ -30,7 +33,7 @@ fn kinds() -> impl Strategy<Value = JobKind> {
         3 => Just(step(&[])),
         3 => Just(step(&["make"])),
         1 => Just(JobKind::Wait),
-        1 => Just(JobKind::Gate(Gate { prompt: String::new(), fields: Vec::new() })),
+        1 => Just(JobKind::Gate(Gate::default())),
     ]
 }
 
@@ -121,13 +124,7 @@ impl Simulation {
                 _ if self.state.is_cancelled() => Outcome::Cancelled,
                 _ => Outcome::Passed,
             };
-            let result = JobResult {
-                outcome,
-                exit_status: i32::from(outcome != Outcome::Passed),
-                outputs: serde_json::Map::new(),
-                message: String::new(),
-                remedy: String::new(),
-            };
+            let result = JobResult { outcome, ..JobResult::failed(i32::from(outcome != Outcome::Passed), "", "") };
             self.happen(EventKind::JobFinished { job, attempt, result });
         } else if let Some(job) = blocked.get(chance % blocked.len().max(1)) {
             self.happen(EventKind::Unblocked { job: *job, by: String::new(), fields: indexmap::IndexMap::new() });
@@ -190,7 +187,7 @@ proptest! {
 #[test]
 fn a_stale_attempt_cannot_end_a_job() {
     let JobKind::Step(mut work) = step(&[]) else { unreachable!() };
-    work.retry = vec![runner::plan::RetryRule { exit_status: None, limit: 1 }];
+    work.retry.automatic = vec![AutomaticRetry { limit: 1, ..AutomaticRetry::everything(Span::default()) }];
     let mut plan = Plan {
         pipeline: String::new(),
         context: BuildContext::default(),
@@ -210,13 +207,7 @@ fn a_stale_attempt_cannot_end_a_job() {
         span: (0, 0),
     });
     let mut simulation = Simulation::new(plan);
-    let failure = JobResult {
-        outcome: Outcome::Failed,
-        exit_status: 1,
-        outputs: serde_json::Map::new(),
-        message: String::new(),
-        remedy: String::new(),
-    };
+    let failure = JobResult::failed(1, "", "");
     let job = JobId(0);
     simulation.happen(EventKind::JobStarted { job, attempt: 1 });
     simulation.happen(EventKind::JobFinished { job, attempt: 1, result: failure.clone() });

@@ -1,7 +1,7 @@
 //! The vocabulary: every fact that can happen to a run. Serialised as JSON; the stores count its changes with their
 //! own schema, and refuse a newer one.
 
-use crate::plan::JobId;
+use crate::plan::{Job, JobId};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,69 @@ pub enum EventKind {
         attempt: u32,
         /// How it ended.
         result: JobResult,
+    },
+    /// An attempt was lost with the process that ran it; what it left behind is removed, and another one follows.
+    JobInterrupted {
+        /// Which job.
+        job: JobId,
+        /// The attempt that was started.
+        attempt: u32,
+    },
+    /// A job is asked to end, or not to begin.
+    JobCancelRequested {
+        /// Which job.
+        job: JobId,
+        /// Who asked.
+        by: String,
+    },
+    /// Jobs that are over are to run again, and with them what did not run because of them.
+    JobsRetried {
+        /// Which jobs.
+        jobs: Vec<JobId>,
+        /// Who asked.
+        by: String,
+    },
+    /// A running job added steps to the run.
+    StepsUploaded {
+        /// The job that did it.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// Whether the jobs that have not begun are taken out.
+        #[serde(default)]
+        replace: bool,
+        /// Position of the first new job: how many there were when they were planned.
+        first: JobId,
+        /// The new jobs; they depend on the job that added them.
+        jobs: Vec<Job>,
+    },
+    /// A value of a step was changed by a running job.
+    StepUpdated {
+        /// `key` of the step, or the name of a job.
+        step: String,
+        /// Which value: `label` and whatever else jobs agree on.
+        attribute: String,
+        /// The new value.
+        value: String,
+        /// Whether it is added at the end of the old one.
+        #[serde(default)]
+        append: bool,
+    },
+    /// A running job wrote an annotation.
+    Annotated {
+        /// What it wrote.
+        annotation: Annotation,
+        /// Whether the body is added at the end of the annotation of the same scope and context.
+        #[serde(default)]
+        append: bool,
+    },
+    /// An annotation was taken away.
+    AnnotationRemoved {
+        /// Name of the job whose annotation it is; `None` for one of the whole run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<String>,
+        /// Its context.
+        context: String,
     },
     /// A block or input step waits for a person.
     Blocked {
@@ -105,6 +168,35 @@ pub struct JobResult {
     /// What the reader can do about it; empty when there is nothing to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+    /// The signal that ended its process, such as `SIGTERM`; empty when none did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signal: String,
+    /// Why it was ended or could not begin, in Buildkite's words: `cancel` (its time was up, or it was asked to end),
+    /// `process_run_error`; empty when it ended by itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signal_reason: String,
+}
+
+impl JobResult {
+    /// A failure and why.
+    #[must_use]
+    pub fn failed(exit_status: i32, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            exit_status,
+            outputs: serde_json::Map::new(),
+            message: message.into(),
+            remedy: remedy.into(),
+            signal: String::new(),
+            signal_reason: String::new(),
+        }
+    }
+
+    /// Success, with these outputs.
+    #[must_use]
+    pub fn passed(outputs: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { outcome: Outcome::Passed, outputs, ..Self::failed(0, "", "") }
+    }
 }
 
 /// How a job ended.
@@ -117,7 +209,7 @@ pub enum Outcome {
     SoftFailed,
     /// It failed.
     Failed,
-    /// It was stopped because the run was cancelled.
+    /// It was stopped because it, or the run, was cancelled.
     Cancelled,
 }
 
@@ -157,4 +249,37 @@ pub struct Artifact {
     pub digest: String,
     /// Name of the job that stored it.
     pub job: String,
+}
+
+/// Markdown that a job shows to people, beside its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// Name of the job whose annotation it is; `None` for one of the whole run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Its name: a later annotation of the same scope and context takes its place.
+    pub context: String,
+    /// How it is meant.
+    pub style: AnnotationStyle,
+    /// Markdown, at most 1 MiB.
+    pub body: String,
+    /// 1 to 10; higher comes first.
+    pub priority: u8,
+}
+
+/// How an annotation is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnotationStyle {
+    /// Nothing is said about it.
+    #[default]
+    Default,
+    /// For information.
+    Info,
+    /// Something is good.
+    Success,
+    /// Something should be looked at.
+    Warning,
+    /// Something is wrong.
+    Error,
 }

@@ -2,15 +2,16 @@
 
 use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
 use super::log::JobLog;
+use super::trigger::{Ending, Triggers};
+use super::upload::Uploader;
 use crate::capability::process::Programs;
 use crate::capability::{JobName, JobScope, Workspace};
-use crate::component::Asked;
+use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, Plan, StepJob, substitute};
+use crate::plan::{Job, JobKind, StepJob, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +19,14 @@ use tokio::sync::mpsc;
 
 /// Runs jobs in this process.
 pub struct LocalAgent {
-    /// The plan the jobs are of.
-    pub plan: Arc<Plan>,
     /// Runs components.
     pub engine: StepEngine,
-    /// The plan's components, by digest.
-    pub components: HashMap<String, LoadedComponent>,
+    /// The plan's components.
+    pub components: Loaded,
+    /// Takes in the steps that jobs add to the run.
+    pub uploader: Arc<Uploader>,
+    /// Starts other pipelines.
+    pub triggers: Arc<dyn Triggers>,
     /// The outside.
     pub services: Services,
     /// What is known of the run.
@@ -77,7 +80,7 @@ impl LocalAgent {
         begun: Instant,
     ) -> Result<Ended, String> {
         let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
-        let component = component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
+        let component = &component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
         let outputs = |key: &str| assignment.outputs.get(key);
         let params = substitute(&step.params, &outputs)?;
         if !step.references.is_empty() {
@@ -85,7 +88,7 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let env = job_environment(&self.plan, job, step, assignment.attempt, &self.facts, own_environment());
+        let env = job_environment(&assignment.plan, job, step, assignment.attempt, &self.facts, own_environment());
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }
@@ -139,34 +142,28 @@ impl LocalAgent {
 #[async_trait::async_trait]
 impl Executor for LocalAgent {
     async fn execute(&self, assignment: Assignment) -> JobResult {
-        let job = self.plan.job(assignment.job);
-        let JobKind::Step(step) = &job.kind else {
-            return failed(-1, format!("`{}` is not a step that runs", job.name), String::new());
-        };
+        let plan = assignment.plan.clone();
+        let job = plan.job(assignment.job);
         let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
-        let ended = self.run(job, step, &assignment, &log).await;
-        let mut result = match ended {
-            Ok(Ended::Passed(outputs)) => JobResult {
-                outcome: Outcome::Passed,
-                exit_status: 0,
-                outputs,
-                message: String::new(),
-                remedy: String::new(),
-            },
-            Ok(Ended::Failed { message, remedy, exit_status }) => failed(exit_status.into(), message, remedy),
-            Ok(Ended::Broken(reason)) => failed(-1, format!("the component broke: {reason}"), String::new()),
-            Ok(Ended::TimedOut) => failed(
-                143,
-                format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default()),
-                "Raise `timeout_in_minutes`, or find out what takes so long.".to_owned(),
-            ),
-            Err(reason) => failed(-1, reason, String::new()),
+        let mut result = match &job.kind {
+            JobKind::Step(step) => {
+                let ended = self.run(job, step, &assignment, &log).await;
+                job_result(ended, step)
+            }
+            JobKind::Trigger(trigger) => {
+                let end = Ending { cancelled: assignment.cancelled.clone(), killed: assignment.killed };
+                self.triggers.start(job, trigger, &log, end).await
+            }
+            JobKind::Wait | JobKind::Gate(_) => {
+                JobResult::failed(-1, format!("`{}` is not a step that runs", job.name), "")
+            }
         };
         result.message = log.redacted(&result.message);
         result.outputs = redacted(&log, result.outputs);
         if result.outcome == Outcome::Failed {
             if assignment.cancelled.is_cancelled() {
                 result.outcome = Outcome::Cancelled;
+                "cancel".clone_into(&mut result.signal_reason);
             } else if job.fails_softly(result.exit_status) {
                 result.outcome = Outcome::SoftFailed;
             }
@@ -189,6 +186,20 @@ fn redacted(log: &JobLog, outputs: Map<String, Value>) -> Map<String, Value> {
     outputs.into_iter().map(|(name, value)| (log.redacted(&name), clear(log, value))).collect()
 }
 
-fn failed(exit_status: i32, message: String, remedy: String) -> JobResult {
-    JobResult { outcome: Outcome::Failed, exit_status, outputs: Map::new(), message, remedy }
+/// What became of a step.
+fn job_result(ended: Result<Ended, String>, step: &StepJob) -> JobResult {
+    match ended {
+        Ok(Ended::Passed(outputs)) => JobResult::passed(outputs),
+        Ok(Ended::Failed { message, remedy, exit_status, signal }) => {
+            JobResult { signal, ..JobResult::failed(exit_status.into(), message, remedy) }
+        }
+        Ok(Ended::Broken(reason)) => JobResult::failed(-1, format!("the component broke: {reason}"), ""),
+        Ok(Ended::TimedOut) => {
+            let message = format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default());
+            let remedy = "Raise `timeout_in_minutes`, or find out what takes so long.";
+            let (signal, signal_reason) = ("SIGTERM".to_owned(), "cancel".to_owned());
+            JobResult { signal, signal_reason, ..JobResult::failed(143, message, remedy) }
+        }
+        Err(reason) => JobResult { signal_reason: "process_run_error".to_owned(), ..JobResult::failed(-1, reason, "") },
+    }
 }

@@ -3,7 +3,11 @@
 mod environment;
 mod execute;
 mod log;
+mod trigger;
+mod upload;
 
 pub use environment::{JobEnvironment, RunFacts, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
+pub use trigger::{Ending, Triggers};
+pub use upload::{Upload, Uploader};

@@ -2,13 +2,13 @@
 
 use crate::pipeline::model::PlainStep;
 use crate::pipeline::{Mapping, Pipeline, Source, Step, StepKind};
-use crate::plan::BuildContext;
+use crate::plan::{BuildContext, TriggerJob};
 use clap::Args;
 use std::path::Path;
 use std::process::Command;
 
 /// Flags that say what is built, over what git says.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "What is built (from git unless given)")]
 pub(super) struct ContextFlags {
     /// Branch
@@ -29,6 +29,16 @@ pub(super) struct ContextFlags {
 }
 
 impl ContextFlags {
+    /// What a triggered run builds: what the step says, else the default branch as it is.
+    pub(super) fn triggered(trigger: &TriggerJob, parent: &BuildContext) -> Self {
+        Self {
+            branch: Some(trigger.branch.clone().unwrap_or_else(|| parent.default_branch.clone())),
+            commit: Some(trigger.commit.clone()).filter(|commit| commit != "HEAD"),
+            message: Some(trigger.message.clone()),
+            ..Self::default()
+        }
+    }
+
     /// The build context of a project's directory. Git is only asked about what depends on it: four short processes
     /// are most of the time of a run that does little.
     pub(super) fn detect(&self, directory: &Path, pipeline: &Pipeline, source: &Source) -> BuildContext {
@@ -61,6 +71,7 @@ impl ContextFlags {
                 .unwrap_or_else(|| "main".to_owned()),
             pipeline_slug: slug.unwrap_or_default(),
             source: "ui".to_owned(),
+            ..BuildContext::default()
         }
     }
 }

@@ -3,14 +3,16 @@
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles};
-use crate::agent::{LocalAgent, RunFacts};
+use super::trigger::LocalTriggers;
+use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::{Event, EventKind, RunResult};
-use crate::host::{LoadedComponent, StepEngine};
+
 use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan, StepJob};
-use crate::report::Terminal;
+use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
 
 /// Time a cancelled job gets for cleaning up.
 const GRACE: Duration = Duration::from_secs(10);
@@ -29,12 +32,20 @@ pub(super) struct Drive {
     pub(super) record: RunRecord,
     pub(super) plan: Arc<Plan>,
     pub(super) files: RunFiles,
-    pub(super) engine: StepEngine,
-    pub(super) components: HashMap<String, LoadedComponent>,
+    /// The plan's components, and the way to more of them.
+    pub(super) uploader: Arc<Uploader>,
     pub(super) answers: HashMap<JobId, Answer>,
     pub(super) slots: Slots,
     /// Whether to stay while the run is blocked.
     pub(super) wait: bool,
+    /// Where it reports.
+    pub(super) output: Output,
+    /// How many runs have triggered one another to get here.
+    pub(super) depth: u32,
+    /// How it is asked to end.
+    pub(super) stop: watch::Receiver<Stop>,
+    /// Runs that were triggered and that nobody waits for.
+    pub(super) detached: TaskTracker,
 }
 
 /// Fails before the first job when something that jobs need is not there.
@@ -55,16 +66,42 @@ fn reaches_docker(step: &StepJob) -> bool {
 }
 
 impl Drive {
+    /// Drives until the run is over, or blocked and nobody here can answer; then waits for what it has triggered.
+    pub(super) async fn run(self) -> Result<ExitStatus, Error> {
+        let detached = self.detached.clone();
+        let finished = self.drive().await?;
+        detached.close();
+        if !detached.is_empty() {
+            // A closed standard error is no reason not to wait.
+            drop(writeln!(std::io::stderr(), "waiting for {} runs that were triggered", detached.len()));
+        }
+        detached.wait().await;
+        Ok(match finished {
+            Finished::Over(RunResult::Passed) => ExitStatus::Passed,
+            Finished::Over(RunResult::Failed) => ExitStatus::Failed,
+            Finished::Over(RunResult::Cancelled) => ExitStatus::Cancelled,
+            Finished::Blocked => ExitStatus::Blocked,
+        })
+    }
+
     /// Drives until the run is over, or blocked and nobody here can answer.
-    pub(super) async fn drive(self) -> Result<ExitStatus, Error> {
+    pub(super) async fn drive(self) -> Result<Finished, Error> {
         let Some(_lock) = self.files.lock()? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
         let (appended, logs) = mpsc::channel(1024);
         let agent = Arc::new(LocalAgent {
-            plan: self.plan.clone(),
-            engine: self.engine.clone(),
-            components: self.components.clone(),
+            engine: self.uploader.engine(),
+            components: self.uploader.loaded(),
+            uploader: self.uploader.clone(),
+            triggers: Arc::new(LocalTriggers {
+                directory: self.project.directory.clone(),
+                parent: self.record.clone(),
+                context: self.plan.context.clone(),
+                depth: self.depth,
+                slots: self.slots,
+                detached: self.detached.clone(),
+            }),
             services: services(self.files.artifacts.clone()),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -76,11 +113,17 @@ impl Drive {
             appended: Some(appended),
             grace: GRACE,
         });
-        let stop = stop_on_signals()?;
         let (progress, progressed) = watch::channel(0);
         let log: Arc<dyn EventLog> = self.log.clone();
-        let report = Terminal::new(log.clone(), self.record.clone(), self.plan.clone(), self.files.logs.clone());
+        let report = Terminal::new(
+            log.clone(),
+            self.record.clone(),
+            self.plan.clone(),
+            self.files.logs.clone(),
+            self.output.clone(),
+        );
         let report = tokio::spawn(report.follow(progressed, logs));
+        let mut wait = self.wait;
         let finished = loop {
             let state = state_of(&self.log, &self.record, &self.plan).await?;
             let driver = Driver {
@@ -89,14 +132,20 @@ impl Drive {
                 log: log.clone(),
                 executor: agent.clone(),
                 slots: self.slots,
-                stop: stop.clone(),
+                stop: self.stop.clone(),
                 progress: progress.clone(),
                 answers: self.answers.clone(),
-                wait: self.wait,
+                wait,
             };
             let finished = driver.drive().await?;
-            if finished != Finished::Blocked || !self.ask().await? {
+            if finished != Finished::Blocked {
                 break finished;
+            }
+            if !self.ask().await? {
+                if wait || !self.holds_up().await? {
+                    break finished;
+                }
+                wait = true;
             }
         };
         // The report reads the rest of the log and ends.
@@ -105,22 +154,26 @@ impl Drive {
         if report.await.is_err() {
             tracing::warn!("the report broke; the run itself is as it says above");
         }
-        Ok(match finished {
-            Finished::Over(RunResult::Passed) => ExitStatus::Passed,
-            Finished::Over(RunResult::Failed) => ExitStatus::Failed,
-            Finished::Over(RunResult::Cancelled) => ExitStatus::Cancelled,
-            Finished::Blocked => ExitStatus::Blocked,
-        })
+        Ok(finished)
+    }
+
+    /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.
+    async fn holds_up(&self) -> Result<bool, Error> {
+        let state = state_of(&self.log, &self.record, &self.plan).await?;
+        let counts = |gate: &Gate| gate.blocked_state != BlockedState::Passed;
+        let kinds = state.blocked().map(|job| state.plan().job(job).kind.clone());
+        Ok(self.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
     }
 
     /// Asks the person at the terminal; whether something was unblocked.
     async fn ask(&self) -> Result<bool, Error> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        let terminal = matches!(self.output, Output::Stdout);
+        if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }
         let state = state_of(&self.log, &self.record, &self.plan).await?;
         for job in state.blocked().collect::<Vec<_>>() {
-            let planned = self.plan.job(job);
+            let planned = state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
             let (label, gate) = (planned.label.clone(), gate.clone());
             // Reading the terminal blocks; what waits there is left behind when the program is interrupted.
@@ -161,7 +214,7 @@ fn ask_person(label: &str, gate: &Gate) -> Option<IndexMap<String, String>> {
             if !value.is_empty() {
                 given.insert(field.key.clone(), value);
             }
-            let only = Gate { prompt: String::new(), fields: vec![field.clone()] };
+            let only = Gate { fields: vec![field.clone()], ..Gate::default() };
             match run::answer(&only, &given) {
                 Ok(values) => {
                     fields.extend(values);
@@ -177,7 +230,7 @@ fn ask_person(label: &str, gate: &Gate) -> Option<IndexMap<String, String>> {
 }
 
 /// Ctrl-C or SIGTERM once: jobs get their grace time. Twice: they are ended at once.
-fn stop_on_signals() -> Result<watch::Receiver<Stop>, Error> {
+pub(super) fn stop_on_signals() -> Result<watch::Receiver<Stop>, Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let fault = |error: std::io::Error| Error::environment(format!("cannot listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;

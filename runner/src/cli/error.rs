@@ -78,6 +78,18 @@ impl Error {
         Self { status, message: message.into(), help: String::new(), findings: Vec::new(), source: None }
     }
 
+    /// What is wrong, without its place.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do; may be empty.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.help
+    }
+
     /// The text for standard error, with colours.
     #[must_use]
     pub fn render(&self) -> String {

@@ -9,6 +9,7 @@ mod plan;
 mod prepare;
 mod project;
 mod run;
+mod trigger;
 mod unblock;
 
 pub use error::{Error, ExitStatus};

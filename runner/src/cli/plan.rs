@@ -51,6 +51,7 @@ fn describe(job: &Job, plan: &crate::plan::Plan) -> String {
     }
     match &job.kind {
         JobKind::Wait => {}
+        JobKind::Trigger(trigger) => line("triggers", &trigger.pipeline),
         JobKind::Gate(gate) => line("waits for", if gate.prompt.is_empty() { "a person" } else { &gate.prompt }),
         JobKind::Step(step) => describe_step(step, &mut line),
     }

@@ -7,10 +7,10 @@ use crate::agent::own_environment;
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
-use crate::component::{CompiledCache, Components, Refusal, RefusalKind, admit};
+use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
-use crate::pipeline::{self, CommandStep, Diagnostic, Env, Pipeline, Precedence, Source, Span, Step, StepKind};
-use crate::plan::{self, Plan};
+use crate::pipeline::{self, Diagnostic, Env, Precedence, Source, Span};
+use crate::plan::{self, JobKind, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use std::sync::Arc;
 pub(super) struct PipelineFlags {
     /// The pipeline file [default: buildkite.yml, .buildkite/pipeline.yml, buildkite/pipeline.yml or pipeline.yml]
     #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// The project's directory: where commands run, what `workspace` grants refer to, and where .runner/ is
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub(super) directory: PathBuf,
     /// Set an environment variable of the build
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
-    env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
     #[command(flatten)]
-    context: ContextFlags,
+    pub(super) context: ContextFlags,
 }
 
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {
@@ -70,11 +70,14 @@ impl PipelineFlags {
         let (mut plan, more) = planned.map_err(invalid)?;
         warnings.extend(more);
         plan.env.extend(self.env.iter().cloned());
+        find_triggered(&project, &plan, &source)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &project, services(PathBuf::new()));
-        let plan = admit(plan.clone(), &mut components)
-            .await
-            .map_err(|refusals| refused(&source, &document, &plan, refusals))?;
+        if let Err(refusals) = admit(&mut plan.jobs, &mut components).await {
+            let grants_only = refusals.iter().all(|refusal| refusal.kind == RefusalKind::Grant);
+            let status = if grants_only { ExitStatus::RefusedGrant } else { ExitStatus::InvalidPipeline };
+            return Err(Error::pipeline(status, source, diagnose(refusals, &document, &plan.jobs)));
+        }
         Ok(Prepared { project, source, plan, warnings, components })
     }
 }
@@ -94,46 +97,18 @@ pub(super) fn components(engine: StepEngine, project: &Project, services: Servic
     Components::new(engine, cache, services, &project.directory)
 }
 
-fn refused(source: &Source, pipeline: &Pipeline, plan: &Plan, refusals: Vec<Refusal>) -> Error {
-    let grants_only = refusals.iter().all(|refusal| refusal.kind == RefusalKind::Grant);
-    let status = if grants_only { ExitStatus::RefusedGrant } else { ExitStatus::InvalidPipeline };
-    let mut findings: Vec<Diagnostic> = Vec::new();
-    for refusal in refusals {
-        let job = &plan.jobs[refusal.job];
-        let place = place(&pipeline.steps, Span::new(job.span.0, job.span.1), refusal.kind, &refusal.pointer);
-        let finding = Diagnostic::error(refusal.message).at(place);
-        let help = Some(refusal.help).filter(|help| !help.is_empty());
-        let finding = Diagnostic { help, ..finding };
-        // Jobs of one step repeat its mistakes.
-        if !findings.contains(&finding) {
-            findings.push(finding);
+/// Fails when a step that will run triggers a pipeline that is not there.
+fn find_triggered(project: &Project, plan: &Plan, source: &Source) -> Result<(), Error> {
+    let mut findings = Vec::new();
+    for job in plan.jobs.iter().filter(|job| job.skip.is_none()) {
+        let JobKind::Trigger(trigger) = &job.kind else { continue };
+        if let Err(error) = project.triggered(&trigger.pipeline) {
+            let place = Span::new(job.span.0, job.span.1);
+            findings.push(Diagnostic::error(error.message()).at(place).help(error.remedy()));
         }
     }
-    Error::pipeline(status, source.clone(), findings)
-}
-
-/// Where in a step an attribute stands; the step itself when it does not have it.
-fn place(steps: &[Step], span: Span, kind: RefusalKind, pointer: &str) -> Span {
-    let Some(step) = find(steps, span) else { return span };
-    let key = match kind {
-        RefusalKind::Component => "uses",
-        RefusalKind::Parameter => "with",
-        RefusalKind::Grant => "grants",
-    };
-    let entry = step.rest.get(key).or_else(|| step.rest.get("uses"));
-    // What a plugin or `image` stands for has its permissions from there.
-    let stands_for = step.plugins.first().map(|plugin| plugin.source.span);
-    let stands_for = stands_for.or_else(|| step.rest.get("image").map(|image| image.value.span));
-    entry.map_or(stands_for.unwrap_or(span), |entry| match pointer {
-        "" if kind != RefusalKind::Component => entry.key_span,
-        pointer => entry.value.nearest(pointer).span,
-    })
-}
-
-fn find(steps: &[Step], span: Span) -> Option<&CommandStep> {
-    steps.iter().find_map(|step| match &step.kind {
-        StepKind::Command(command) if step.span == span => Some(&**command),
-        StepKind::Group(group) => find(&group.steps, span),
-        _ => None,
-    })
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings))
 }

@@ -44,7 +44,10 @@ impl Project {
     /// Reads the pipeline file that was named, or the one in the usual places.
     pub(super) fn pipeline(&self, named: Option<&Path>) -> Result<Source, Error> {
         let (name, path) = match named {
-            Some(named) => (named.display().to_string(), named.to_owned()),
+            Some(named) => {
+                let shown = named.strip_prefix(&self.directory).unwrap_or(named);
+                (shown.display().to_string(), named.to_owned())
+            }
             None => self.search()?,
         };
         let bytes = std::fs::read(&path).map_err(|error| {
@@ -82,6 +85,36 @@ impl Project {
             several => Err(Error::invalid(format!("there are several pipeline files: {}", several.join(", ")))
                 .help("name the one to use: `runner run FILE`")),
         }
+    }
+
+    /// The project's short name: that of its directory, in lower case.
+    pub(super) fn slug(&self) -> String {
+        self.directory.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+    }
+
+    /// The file of the pipeline that a trigger step names: `SLUG` or `PROJECT-SLUG` for `pipeline.SLUG.yml` or
+    /// `SLUG.yml`, and the project's own slug for its own pipeline.
+    pub(super) fn triggered(&self, slug: &str) -> Result<PathBuf, Error> {
+        let own = self.slug();
+        let short = slug.strip_prefix(&own).and_then(|rest| rest.strip_prefix('-'));
+        let mut places = Vec::new();
+        for slug in [Some(slug), short].into_iter().flatten().filter(|slug| !slug.contains(['/', '\\'])) {
+            for directory in [".buildkite/", "buildkite/", ""] {
+                for extension in ["yml", "yaml", "json"] {
+                    places.push(format!("{directory}pipeline.{slug}.{extension}"));
+                    places.push(format!("{directory}{slug}.{extension}"));
+                }
+            }
+        }
+        let found = places.iter().map(|place| self.directory.join(place)).find(|path| path.is_file());
+        if found.is_none() && slug == own {
+            return self.search().map(|(_, path)| path);
+        }
+        found.ok_or_else(|| {
+            let likely = short.unwrap_or(slug);
+            Error::invalid(format!("the pipeline `{slug}` that a step triggers has no file in this project"))
+                .help(format!("make .buildkite/pipeline.{likely}.yml, or leave the step out with `if` or `branches`"))
+        })
     }
 
     /// Opens the log of the project's runs, in `.runner/`, which is made when it is not there.

@@ -1,13 +1,16 @@
 //! `runner run`
 
 use super::diagnostic;
-use super::drive::{Drive, preflight, slots};
+use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared};
+use super::project::{Project, RunFiles};
+use crate::agent::Uploader;
 use crate::event::{Event, EventKind};
-use crate::log::EventLog;
+use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::{Diagnostic, Source};
 use crate::plan::{JobId, JobKind, Plan};
+use crate::report::Output;
 use crate::run::{self, Answer};
 use clap::Args;
 use indexmap::IndexMap;
@@ -15,6 +18,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// Run a pipeline.
 ///
@@ -42,6 +46,38 @@ impl Run {
         warn(&source, &warnings);
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
+        let settings = project.settings()?;
+        let created = Created::new(project, plan).await?;
+        let drive = Drive {
+            project: created.project,
+            log: created.log,
+            record: created.record,
+            plan: created.plan,
+            files: created.files,
+            uploader: Arc::new(Uploader::new(components, settings)),
+            answers,
+            slots: slots(self.jobs),
+            wait: self.wait,
+            output: Output::Stdout,
+            depth: 0,
+            stop: stop_on_signals()?,
+            detached: TaskTracker::new(),
+        };
+        drive.run().await
+    }
+}
+
+/// A run that is in the log and has not begun.
+pub(super) struct Created {
+    pub(super) project: Project,
+    pub(super) log: Arc<SqliteLog>,
+    pub(super) record: RunRecord,
+    pub(super) plan: Arc<Plan>,
+    pub(super) files: RunFiles,
+}
+
+impl Created {
+    pub(super) async fn new(project: Project, plan: Plan) -> Result<Self, Error> {
         let log = Arc::new(project.log()?);
         let id = uuid::Uuid::now_v7().to_string();
         let plan = Arc::new(plan);
@@ -49,19 +85,7 @@ impl Run {
         let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };
         let record = log.create(&id, &plan, &Event { sequence: 1, at: run::now(), kind }).await?;
         let files = project.run_files(&id)?;
-        let drive = Drive {
-            project,
-            log,
-            record,
-            plan,
-            files,
-            engine: components.engine().clone(),
-            components: components.into_loaded(),
-            answers,
-            slots: slots(self.jobs),
-            wait: self.wait,
-        };
-        drive.drive().await
+        Ok(Self { project, log, record, plan, files })
     }
 }
 

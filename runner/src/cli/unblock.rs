@@ -1,19 +1,22 @@
 //! `runner unblock`
 
-use super::drive::{Drive, preflight, restore, slots, state_of};
+use super::drive::{Drive, preflight, restore, slots, state_of, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, variable};
 use super::project::Project;
+use crate::agent::Uploader;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError};
 use crate::plan::{JobId, JobKind};
+use crate::report::Output;
 use crate::run::{self, RunState};
 use clap::Args;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// Let a blocked run go on.
 ///
@@ -58,7 +61,7 @@ impl Unblock {
         let label = loop {
             let state = state_of(&log, &record, &plan).await?;
             let job = self.find(record.number, &state)?;
-            let planned = plan.job(job);
+            let planned = state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else {
                 return Err(Error::usage(format!("`{}` is not a block or input step", planned.name)));
             };
@@ -86,23 +89,28 @@ impl Unblock {
             return Ok(ExitStatus::Passed);
         }
         say(format!("`{label}` unblocked by {by}; run {} goes on", record.number))?;
-        preflight(&plan).await?;
+        let state = state_of(&log, &record, &plan).await?;
+        preflight(state.plan()).await?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
-        let mut components = components(engine.clone(), &project, services(PathBuf::new()));
-        restore(&mut components, &plan)?;
+        let mut components = components(engine, &project, services(PathBuf::new()));
+        restore(&mut components, state.plan())?;
+        let settings = project.settings()?;
         let drive = Drive {
             project,
             log,
             record,
             plan,
             files,
-            engine,
-            components: components.into_loaded(),
+            uploader: Arc::new(Uploader::new(components, settings)),
             answers: HashMap::new(),
             slots: slots(self.jobs),
             wait: self.wait,
+            output: Output::Stdout,
+            depth: 0,
+            stop: stop_on_signals()?,
+            detached: TaskTracker::new(),
         };
-        drive.drive().await
+        drive.run().await
     }
 
     /// The blocked step that is meant.

@@ -4,13 +4,13 @@
 use super::asked::Problem;
 use super::resolve::{Components, ResolveError};
 use crate::plan::grant::Grants;
-use crate::plan::{ComponentPin, Job, JobKind, Plan};
+use crate::plan::{ComponentPin, Job, JobKind};
 use serde_json::Value;
 
 /// Something that keeps the plan from being run.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Position of the job in the plan.
+    /// Position of the job among those that were looked at.
     pub job: usize,
     /// What kind of mistake it is.
     pub kind: RefusalKind,
@@ -33,16 +33,13 @@ pub enum RefusalKind {
     Grant,
 }
 
-/// The plan with every component decided on.
-pub type Admission = Result<Plan, Vec<Refusal>>;
-
 /// Decides on the component of every job that will run, and checks that it may run as the step says.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the plan.
-pub async fn admit(mut plan: Plan, components: &mut Components) -> Admission {
+/// Everything that is wrong, in the order of the jobs.
+pub async fn admit(jobs: &mut [Job], components: &mut Components) -> Result<(), Vec<Refusal>> {
     let mut refusals = Vec::new();
-    for (position, job) in plan.jobs.iter_mut().enumerate() {
+    for (position, job) in jobs.iter_mut().enumerate() {
         if job.skip.is_some() {
             continue;
         }
@@ -64,7 +61,7 @@ pub async fn admit(mut plan: Plan, components: &mut Components) -> Admission {
             help,
         }));
     }
-    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
 /// Which component a reference means, and what keeps it from running with these parameters and grants.

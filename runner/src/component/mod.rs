@@ -4,12 +4,14 @@ mod admit;
 mod asked;
 mod built_in;
 mod compiled;
+mod diagnose;
 mod reference;
 mod resolve;
 
-pub use admit::{Admission, Refusal, RefusalKind, admit};
+pub use admit::{Refusal, RefusalKind, admit};
 pub use asked::{Asked, Problem};
 pub use built_in::{BuiltIn, built_in};
 pub use compiled::CompiledCache;
+pub use diagnose::diagnose;
 pub use reference::{Reference, ReferenceError};
-pub use resolve::{Components, ResolveError};
+pub use resolve::{Components, Loaded, ResolveError};

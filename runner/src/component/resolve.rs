@@ -9,6 +9,7 @@ use crate::plan::ComponentPin;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The components of one run, each found once.
 pub struct Components {
@@ -17,8 +18,24 @@ pub struct Components {
     services: Services,
     workspace: PathBuf,
     by_reference: HashMap<String, ComponentPin>,
-    by_digest: HashMap<String, LoadedComponent>,
+    loaded: Loaded,
     planners: HashMap<String, Asked>,
+}
+
+/// Components that have been found, by digest; it grows while a run goes on. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Loaded(Arc<RwLock<HashMap<String, LoadedComponent>>>);
+
+impl Loaded {
+    /// The component of this digest.
+    #[must_use]
+    pub fn get(&self, digest: &str) -> Option<LoadedComponent> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn put(&self, digest: &str, component: LoadedComponent) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), component);
+    }
 }
 
 /// Why a reference leads to no component.
@@ -88,7 +105,7 @@ impl Components {
             services,
             workspace: workspace.to_owned(),
             by_reference: HashMap::new(),
-            by_digest: HashMap::new(),
+            loaded: Loaded::default(),
             planners: HashMap::new(),
         }
     }
@@ -99,10 +116,10 @@ impl Components {
         &self.engine
     }
 
-    /// The components found, by digest.
+    /// The components found, now and later.
     #[must_use]
-    pub fn into_loaded(self) -> HashMap<String, LoadedComponent> {
-        self.by_digest
+    pub fn loaded(&self) -> Loaded {
+        self.loaded.clone()
     }
 
     /// Finds, compiles and asks what a reference leads to.
@@ -129,7 +146,7 @@ impl Components {
     /// # Errors
     /// When it is no longer there, or is another one.
     pub fn restore(&mut self, text: &str, pin: &ComponentPin) -> Result<(), ResolveError> {
-        if self.by_digest.contains_key(&pin.digest) {
+        if self.loaded.get(&pin.digest).is_some() {
             return Ok(());
         }
         let found = self.load(text)?;
@@ -164,12 +181,12 @@ impl Components {
             Err(_) if text == COMMAND => return self.load(&format!("{COMMAND}@*")),
             Err(error) => return Err(error.into()),
         };
-        if !self.by_digest.contains_key(&digest) {
+        if self.loaded.get(&digest).is_none() {
             let component = self
                 .cache
                 .load(&self.engine, &digest, &wasm)
                 .map_err(|error| ResolveError::Unusable { reference: text.to_owned(), reason: format!("{error:#}") })?;
-            self.by_digest.insert(digest.clone(), self.engine.load(&digest, component));
+            self.loaded.put(&digest, self.engine.load(&digest, component));
         }
         Ok(digest)
     }
@@ -178,8 +195,8 @@ impl Components {
     pub(super) async fn ask(&mut self, text: &str, digest: &str) -> Result<&mut Asked, ResolveError> {
         let unusable = |reason: String| ResolveError::Unusable { reference: text.to_owned(), reason };
         if !self.planners.contains_key(digest) {
-            let component = self.by_digest.get(digest).ok_or_else(|| unusable("it was not found before".to_owned()))?;
-            let asked = Asked::start(&self.engine, &self.services, component).await;
+            let component = self.loaded.get(digest).ok_or_else(|| unusable("it was not found before".to_owned()))?;
+            let asked = Asked::start(&self.engine, &self.services, &component).await;
             self.planners.insert(digest.to_owned(), asked.map_err(unusable)?);
         }
         self.planners.get_mut(digest).ok_or_else(|| unusable("it cannot be asked".to_owned()))

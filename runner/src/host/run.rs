@@ -52,6 +52,8 @@ pub enum Ended {
         remedy: String,
         /// 1 to 255.
         exit_status: u8,
+        /// The signal that ended its process, such as `SIGTERM`; empty when none did.
+        signal: String,
     },
     /// It broke: a trap, a limit, outputs that are not JSON.
     Broken(String),
@@ -89,6 +91,8 @@ const PLANNING_MEMORY: usize = 128 << 20;
 const PLANNING_TIME: Duration = Duration::from_secs(10);
 /// Bytes copied between guest and host in one call.
 const COPY_FUEL: usize = 128 << 20;
+/// Bytes of a signal's name.
+const MAX_SIGNAL: usize = 32;
 /// Bytes of the outputs; the contract says so.
 const MAX_OUTPUTS: usize = 1 << 20;
 
@@ -153,8 +157,10 @@ fn ended(result: wasmtime::Result<Result<String, Failure>>) -> Ended {
             Ok(_) => Ended::Broken("its outputs are not a JSON object".to_owned()),
             Err(error) => Ended::Broken(format!("its outputs are not JSON: {error}")),
         },
-        Ok(Err(Failure { message, remedy, exit_status, extras: _ })) => {
-            Ended::Failed { message, remedy, exit_status: exit_status.max(1) }
+        Ok(Err(Failure { message, remedy, exit_status, extras })) => {
+            let signal = extras.into_iter().find(|(name, _)| name == "signal").map(|(_, signal)| signal);
+            let signal = signal.filter(|signal| signal.len() <= MAX_SIGNAL).unwrap_or_default();
+            Ended::Failed { message, remedy, exit_status: exit_status.max(1), signal }
         }
         Err(error) => Ended::Broken(trap_text(&error)),
     }

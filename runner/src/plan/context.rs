@@ -32,6 +32,12 @@ pub struct BuildContext {
     pub pipeline_slug: String,
     /// How the run came about, as Buildkite names it: `ui`, `webhook`, `api`, `schedule` or `trigger_job`.
     pub source: String,
+    /// Identifier of the run that triggered this one; empty when none did, and so the two facts that follow.
+    pub triggered_from_build_id: String,
+    /// Its number.
+    pub triggered_from_build_number: String,
+    /// Its pipeline's short name.
+    pub triggered_from_pipeline_slug: String,
 }
 
 impl BuildContext {
@@ -55,6 +61,9 @@ impl BuildContext {
             ("BUILDKITE_PIPELINE_SLUG", &self.pipeline_slug),
             ("BUILDKITE_PIPELINE_NAME", &self.pipeline_slug),
             ("BUILDKITE_SOURCE", &self.source),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_ID", &self.triggered_from_build_id),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_NUMBER", &self.triggered_from_build_number),
+            ("BUILDKITE_TRIGGERED_FROM_BUILD_PIPELINE_SLUG", &self.triggered_from_pipeline_slug),
         ]
     }
 

@@ -2,6 +2,7 @@
 
 use super::grant::Grants;
 use super::{BuildContext, OutputReference};
+use crate::pipeline::attribute::{BlockedState, ConcurrencyMethod, Retry, SoftFail};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,6 +70,9 @@ pub struct ConcurrencyGroup {
     pub name: String,
     /// How many run at once.
     pub limit: u64,
+    /// Which one goes next.
+    #[serde(default)]
+    pub method: ConcurrencyMethod,
 }
 
 /// A job that has to be over first.
@@ -87,6 +91,8 @@ pub struct Dependency {
 pub enum JobKind {
     /// Runs a component.
     Step(Box<StepJob>),
+    /// Starts a run of another pipeline.
+    Trigger(Box<TriggerJob>),
     /// Passes when everything before it is over.
     Wait,
     /// Waits for a person.
@@ -115,11 +121,14 @@ pub struct StepJob {
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub env: IndexMap<String, String>,
     /// Which failures leave the run unharmed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub soft_fail: Vec<SoftFailRule>,
-    /// Which failures are tried again.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retry: Vec<RetryRule>,
+    #[serde(default)]
+    pub soft_fail: SoftFail,
+    /// Which failures are tried again, and what a person may do.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Whether it is ended, or not begun, as soon as another job has failed.
+    #[serde(default)]
+    pub cancel_on_build_failing: bool,
     /// Minutes after which it is ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_minutes: Option<u64>,
@@ -169,8 +178,9 @@ impl StepJob {
             env: self.env.clone(),
             timeout_minutes: self.timeout_minutes,
             references: Vec::new(),
-            soft_fail: Vec::new(),
-            retry: Vec::new(),
+            soft_fail: self.soft_fail.clone(),
+            retry: self.retry.clone(),
+            cancel_on_build_failing: self.cancel_on_build_failing,
             artifact_paths: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
@@ -189,26 +199,34 @@ pub struct ComponentPin {
     pub digest: String,
 }
 
-/// A failure that leaves the run unharmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SoftFailRule {
-    /// This exit status, or any.
+/// A run of another pipeline. Nothing of this run's environment is inherited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggerJob {
+    /// The other pipeline's slug.
+    pub pipeline: String,
+    /// Its message.
+    pub message: String,
+    /// The commit to build, `HEAD` unless given.
+    pub commit: String,
+    /// The branch to build; `None` for the other pipeline's own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_status: Option<i32>,
-}
-
-/// A failure that is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryRule {
-    /// These exit statuses, or any from 1 to 255.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_status: Option<Vec<i32>>,
-    /// How many times.
-    pub limit: u32,
+    pub branch: Option<String>,
+    /// Meta-data it starts with.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub meta_data: IndexMap<String, String>,
+    /// Its environment.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, String>,
+    /// `async`: the job passes as soon as the other run exists.
+    #[serde(default)]
+    pub detached: bool,
+    /// Which failures leave this run unharmed.
+    #[serde(default)]
+    pub soft_fail: SoftFail,
 }
 
 /// A block or input step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// What to ask; empty when there is nothing to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -216,6 +234,12 @@ pub struct Gate {
     /// What has to be filled in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<GateField>,
+    /// How the run counts while it waits here, for a run that has triggered it.
+    #[serde(default)]
+    pub blocked_state: BlockedState,
+    /// Teams and users that may let it go on; everybody when it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_teams: Vec<String>,
 }
 
 /// One thing a person fills in; its value becomes meta-data under its key.
@@ -245,6 +269,16 @@ pub struct GateField {
 }
 
 impl Job {
+    /// Whether this job, having failed with this status, leaves the run unharmed.
+    #[must_use]
+    pub fn fails_softly(&self, exit_status: i32) -> bool {
+        match &self.kind {
+            JobKind::Step(step) => step.soft_fail.covers(exit_status.into()),
+            JobKind::Trigger(trigger) => trigger.soft_fail.covers(exit_status.into()),
+            JobKind::Wait | JobKind::Gate(_) => false,
+        }
+    }
+
     /// Whether it is granted nothing that starts programs, containers or deployments.
     #[must_use]
     pub fn only_computes(&self) -> bool {
@@ -256,7 +290,7 @@ impl Job {
                 computes(step.command, &step.grants)
                     && step.phases().all(|phase| computes(phase.command, &phase.grants))
             }
-            JobKind::Wait | JobKind::Gate(_) => true,
+            JobKind::Trigger(_) | JobKind::Wait | JobKind::Gate(_) => true,
         }
     }
 }

@@ -7,11 +7,10 @@ mod job;
 mod outputs;
 pub mod settings;
 
-pub use build::{build, build_with};
+pub use build::{build, build_with, extend};
 pub use context::BuildContext;
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, RetryRule,
-    SoftFailRule, StepJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, StepJob, TriggerJob,
 };
 pub use outputs::{OutputReference, references, substitute};
 pub use settings::Settings;

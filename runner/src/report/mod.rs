@@ -3,4 +3,4 @@
 mod terminal;
 mod text;
 
-pub use terminal::Terminal;
+pub use terminal::{Output, Terminal};

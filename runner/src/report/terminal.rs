@@ -1,8 +1,8 @@
 //! A run as lines on standard output: for people at a terminal, and for CI logs.
 
 use super::text;
-use crate::agent::LocalAgent;
-use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
+use crate::agent::{JobLog, LocalAgent};
+use crate::event::{AnnotationStyle, Event, EventKind, JobResult, Outcome, RunResult};
 use crate::log::{EventLog, RunRecord};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::run::{JobState, RunState};
@@ -18,14 +18,23 @@ use tokio::sync::{mpsc, watch};
 pub struct Terminal {
     log: Arc<dyn EventLog>,
     record: RunRecord,
-    plan: Arc<Plan>,
     state: RunState,
     logs: PathBuf,
+    to: Output,
     /// Running jobs: when they started, and how much of their log has been shown.
     running: BTreeMap<JobId, Shown>,
     /// Width of the names before log lines.
     width: usize,
     started_at: u64,
+}
+
+/// Where a report goes.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// To standard output.
+    Stdout,
+    /// Into the log of the job that started the run.
+    Log(JobLog),
 }
 
 struct Shown {
@@ -42,6 +51,9 @@ const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
+/// Longest name that has a column of its own.
+const MAX_WIDTH: usize = 24;
+
 /// Bytes of a log that are read at once.
 const READ: u64 = 1 << 20;
 
@@ -50,15 +62,15 @@ const MAX_LINE: usize = 64 << 10;
 
 impl Terminal {
     /// A reader of this run that has read nothing yet.
-    pub fn new(log: Arc<dyn EventLog>, record: RunRecord, plan: Arc<Plan>, logs: PathBuf) -> Self {
+    pub fn new(log: Arc<dyn EventLog>, record: RunRecord, plan: Arc<Plan>, logs: PathBuf, to: Output) -> Self {
         let names = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_))).map(|job| job.name.len());
         Self {
             log,
-            state: RunState::new(plan.clone()),
-            width: names.max().unwrap_or_default().min(24),
+            width: names.max().unwrap_or_default().min(MAX_WIDTH),
+            state: RunState::new(plan),
             record,
-            plan,
             logs,
+            to,
             running: BTreeMap::new(),
             started_at: 0,
         }
@@ -79,7 +91,7 @@ impl Terminal {
                     for path in paths.drain(..) {
                         self.show_log(&path, &mut out);
                     }
-                    Self::print(&out);
+                    self.print(&out);
                 }
                 changed = progress.changed() => {
                     self.catch_up().await;
@@ -91,7 +103,7 @@ impl Terminal {
         }
         let mut out = Vec::new();
         self.close(&mut out);
-        Self::print(&out);
+        self.print(&out);
     }
 
     async fn catch_up(&mut self) {
@@ -101,17 +113,21 @@ impl Terminal {
                 for event in events {
                     self.show(&event, &mut out);
                 }
-                Self::print(&out);
+                self.print(&out);
             }
             Err(error) => tracing::warn!(%error, "the report cannot read the run"),
         }
     }
 
-    fn print(out: &[u8]) {
-        if !out.is_empty() {
-            let mut stdout = anstream::stdout().lock();
-            // Nobody reads any more: the run goes on all the same, and its log has everything.
-            drop(stdout.write_all(out).and_then(|()| stdout.flush()));
+    fn print(&self, out: &[u8]) {
+        match &self.to {
+            _ if out.is_empty() => {}
+            Output::Stdout => {
+                let mut stdout = anstream::stdout().lock();
+                // Nobody reads any more: the run goes on all the same, and its log has everything.
+                drop(stdout.write_all(out).and_then(|()| stdout.flush()));
+            }
+            Output::Log(log) => log.write(out),
         }
     }
 
@@ -124,7 +140,7 @@ impl Terminal {
         match &event.kind {
             EventKind::RunCreated { .. } => self.header(event.at, out),
             EventKind::JobStarted { job, attempt } => {
-                let planned = self.plan.job(*job);
+                let planned = self.state.plan().job(*job);
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 self.line(out, DIM, "▶", &planned.name, &format!("{}{again}", text::label(&planned.label)));
                 let path = LocalAgent::log_file(&self.logs, planned, *attempt);
@@ -132,7 +148,7 @@ impl Terminal {
             }
             EventKind::JobFinished { job, result, .. } => self.job_finished(*job, event.at, result, out),
             EventKind::Blocked { job } => {
-                let planned = self.plan.job(*job);
+                let planned = self.state.plan().job(*job);
                 self.line(
                     out,
                     YELLOW,
@@ -142,18 +158,58 @@ impl Terminal {
                 );
             }
             EventKind::Unblocked { job, by, .. } => {
-                let planned = self.plan.job(*job);
+                let planned = self.state.plan().job(*job);
                 self.line(out, GREEN, "▶", &planned.name, &format!("unblocked by {}", text::printable(by)));
             }
             EventKind::CancelRequested { by } => {
                 self.line(out, YELLOW, "■", "cancelled", &format!("by {}", text::printable(by)));
+            }
+            EventKind::JobCancelRequested { job, by } => {
+                let name = self.state.plan().job(*job).name.clone();
+                self.line(out, YELLOW, "■", &name, &format!("cancelled by {}", text::printable(by)));
+            }
+            EventKind::JobInterrupted { job, attempt } => {
+                self.running.remove(job);
+                let name = self.state.plan().job(*job).name.clone();
+                self.line(out, YELLOW, "↻", &name, &format!("attempt {attempt} was lost; it is tried again"));
+            }
+            EventKind::JobsRetried { jobs, by } => {
+                for job in jobs {
+                    let name = self.state.plan().job(*job).name.clone();
+                    self.line(out, YELLOW, "↻", &name, &format!("is run again for {}", text::printable(by)));
+                }
+            }
+            EventKind::StepsUploaded { job, replace, jobs, .. } => {
+                let planned = self.state.plan().clone();
+                let names = jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_))).map(|job| job.name.len());
+                self.width = names.chain([self.width]).max().unwrap_or_default().min(MAX_WIDTH);
+                let instead = if *replace { " in place of what has not begun" } else { "" };
+                let added = if jobs.len() == 1 { "1 step".to_owned() } else { format!("{} steps", jobs.len()) };
+                self.line(out, DIM, "⇡", &planned.job(*job).name, &format!("added {added}{instead}"));
+            }
+            EventKind::Annotated { annotation, .. } => {
+                let (style, word) = match annotation.style {
+                    AnnotationStyle::Default => (DIM, "annotation"),
+                    AnnotationStyle::Info => (DIM, "info"),
+                    AnnotationStyle::Success => (GREEN, "success"),
+                    AnnotationStyle::Warning => (YELLOW, "warning"),
+                    AnnotationStyle::Error => (RED, "error"),
+                };
+                let name = annotation.job.as_deref().unwrap_or(&annotation.context);
+                for line in annotation.body.lines().filter(|line| !line.trim().is_empty()) {
+                    self.line(out, style, "✎", name, &format!("{word}: {}", text::printable(line)));
+                }
             }
             EventKind::RunFinished { result } => self.run_finished(*result, event.at, out),
             EventKind::GrantDecided { job, decision, .. } if !decision.allowed => {
                 let what = format!("refused: {} {} `{}`", decision.capability, decision.operation, decision.subject);
                 self.line(out, RED, "✋", job, &text::printable(&what));
             }
-            EventKind::GrantDecided { .. } | EventKind::MetaDataSet { .. } | EventKind::ArtifactStored { .. } => {}
+            EventKind::GrantDecided { .. }
+            | EventKind::MetaDataSet { .. }
+            | EventKind::ArtifactStored { .. }
+            | EventKind::AnnotationRemoved { .. }
+            | EventKind::StepUpdated { .. } => {}
         }
         if let Some(before) = before {
             self.settled(&before, out);
@@ -163,12 +219,13 @@ impl Terminal {
     /// The states before an event, where it is cheap enough to tell what else the event settled.
     fn states(&self) -> Option<Vec<JobState>> {
         const MANY: usize = 500;
-        (self.plan.jobs.len() <= MANY).then(|| self.plan.jobs().map(|(id, _)| self.state.state(id)).collect())
+        (self.state.plan().jobs.len() <= MANY)
+            .then(|| self.state.plan().jobs().map(|(id, _)| self.state.state(id)).collect())
     }
 
     /// Jobs that will not run, now that something else has been decided.
     fn settled(&self, before: &[JobState], out: &mut Vec<u8>) {
-        for ((id, job), before) in self.plan.jobs().zip(before) {
+        for ((id, job), before) in self.state.plan().jobs().zip(before) {
             let now = self.state.state(id);
             if now == *before || matches!(job.kind, JobKind::Wait) {
                 continue;
@@ -186,7 +243,7 @@ impl Terminal {
 
     fn header(&mut self, at: u64, out: &mut Vec<u8>) {
         self.started_at = at;
-        let context = &self.plan.context;
+        let context = &self.state.plan().context;
         let commit = context.commit.get(..12).unwrap_or(&context.commit);
         let what = [context.branch.as_str(), commit].into_iter().filter(|part| !part.is_empty());
         let what: Vec<&str> = what.collect();
@@ -202,14 +259,14 @@ impl Terminal {
     }
 
     fn job_finished(&mut self, job: JobId, at: u64, result: &JobResult, out: &mut Vec<u8>) {
-        let name = self.plan.job(job).name.clone();
+        let name = self.state.plan().job(job).name.clone();
         let mut took = String::new();
         if let Some(shown) = self.running.get(&job) {
             took = text::duration(at.saturating_sub(shown.at));
             let path = shown.path.clone();
             while !self.is_shown(job) {
                 self.show_log(&path, out);
-                Self::print(out);
+                self.print(out);
                 out.clear();
             }
         }
@@ -256,12 +313,14 @@ impl Terminal {
             (JobState::Failed, "failed"),
             (JobState::NotRun, "not run"),
             (JobState::Skipped, "skipped"),
+            (JobState::Removed, "replaced"),
             (JobState::Cancelled, "cancelled"),
         ];
         let steps: Vec<JobState> = self
-            .plan
+            .state
+            .plan()
             .jobs()
-            .filter(|(_, job)| matches!(job.kind, JobKind::Step(_)))
+            .filter(|(_, job)| matches!(job.kind, JobKind::Step(_) | JobKind::Trigger(_)))
             .map(|(id, _)| self.state.state(id))
             .collect();
         let count = |state: JobState| steps.iter().filter(|one| **one == state).count();
@@ -279,7 +338,7 @@ impl Terminal {
             return;
         }
         for job in self.state.blocked() {
-            let planned = self.plan.job(job);
+            let planned = self.state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
             let mut fields = String::new();
             for field in gate.fields.iter().filter(|field| field.required && field.default.is_none()) {
@@ -300,7 +359,7 @@ impl Terminal {
     /// What is new in a job's log, as far as it can be shown in one go.
     fn show_log(&mut self, path: &std::path::Path, out: &mut Vec<u8>) {
         let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.path == path) else { return };
-        let name = self.plan.job(*job).name.clone();
+        let name = self.state.plan().job(*job).name.clone();
         let mut text = std::mem::take(&mut shown.rest);
         let read = File::open(path).and_then(|mut file| {
             file.seek(SeekFrom::Start(shown.offset))?;

@@ -76,12 +76,12 @@ mod tests {
     #[test]
     fn defaults_fill_in_and_wrong_values_are_named() {
         let gate = Gate {
-            prompt: String::new(),
             fields: vec![
                 GateField { default: Some("eu".into()), options: vec!["eu".into(), "us".into()], ..field("region") },
                 GateField { format: Some("[0-9]+".into()), ..field("count") },
                 GateField { required: false, ..field("note") },
             ],
+            ..Gate::default()
         };
         let values = answer(&gate, &given(&[("count", "12")])).unwrap();
         assert_eq!(values, given(&[("region", "eu"), ("count", "12"), ("note", "")]));

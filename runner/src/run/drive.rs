@@ -10,12 +10,12 @@
 //!
 //! Every event is in the log before anything acts on it; what has come in meanwhile is appended in one batch.
 
-use super::recorder::{RecordError, Recorder, Request};
+use super::recorder::{Question, RecordError, Recorder, Request};
 use super::schedule::{Command, Slots, schedule};
 use super::state::{Illegal, RunState};
-use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
+use crate::event::{Event, EventKind, JobResult, RunResult};
 use crate::log::{EventLog, LogError};
-use crate::plan::{JobId, JobKind};
+use crate::plan::{JobId, JobKind, Plan};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -34,15 +34,19 @@ pub trait Executor: Send + Sync + 'static {
 /// One attempt of a job, and all it is told.
 #[derive(Debug)]
 pub struct Assignment {
+    /// The plan, with what running jobs have added.
+    pub plan: Arc<Plan>,
     /// Which job.
     pub job: JobId,
     /// Which attempt.
     pub attempt: u32,
+    /// Who let the run go on last; empty when nobody has.
+    pub unblocked_by: String,
     /// The outputs of the steps its parameters refer to, by key.
     pub outputs: HashMap<String, Map<String, Value>>,
     /// The way into the run's log.
     pub recorder: Recorder,
-    /// Set when the run is asked to end.
+    /// Set when the job is asked to end.
     pub cancelled: CancellationToken,
     /// Set when it has to end at once.
     pub killed: CancellationToken,
@@ -125,21 +129,30 @@ impl Driver {
     pub async fn drive(mut self) -> Result<Finished, DriveError> {
         let (recorder, mut requests) = Recorder::channel();
         let (done, mut finished) = mpsc::channel::<(JobId, u32, JobResult)>(BATCH);
-        let cancelled = CancellationToken::new();
         let killed = CancellationToken::new();
+        let mut running: HashMap<JobId, CancellationToken> = HashMap::new();
         let mut heard = Heard::default();
+        // Nobody else drives this run, so what its log says is running was lost with the process that ran it.
+        heard.facts.extend(self.state.running_jobs().map(|job| {
+            let attempt = self.state.attempt(job);
+            EventKind::JobInterrupted { job, attempt }
+        }));
         let mut asked = Vec::new();
         let mut results = Vec::new();
         loop {
             let starts = self.advance(&mut heard).await?;
-            if self.state.is_cancelled() {
-                cancelled.cancel();
+            for (job, token) in &running {
+                if self.state.is_cancelling(*job) {
+                    token.cancel();
+                }
             }
             if *self.stop.borrow() == Stop::Now {
                 killed.cancel();
             }
             for (job, attempt) in starts {
-                let assignment = self.assignment(job, attempt, &recorder, &cancelled, &killed);
+                let cancelled = CancellationToken::new();
+                running.insert(job, cancelled.clone());
+                let assignment = self.assignment(job, attempt, &recorder, cancelled, &killed);
                 let (executor, done) = (self.executor.clone(), done.clone());
                 tokio::spawn(async move {
                     // A panic in the executor must not leave the run waiting for ever.
@@ -159,12 +172,13 @@ impl Driver {
             tokio::select! {
                 _ = finished.recv_many(&mut results, BATCH) => {
                     for (job, attempt, result) in results.drain(..) {
+                        running.remove(&job);
                         heard.facts.push(EventKind::JobFinished { job, attempt, result });
                     }
                 }
                 _ = requests.recv_many(&mut asked, BATCH) => {
                     for request in asked.drain(..) {
-                        self.answer(request, &mut heard);
+                        Self::hear(request, &mut heard);
                     }
                 }
                 changed = self.stop.changed() => {
@@ -183,37 +197,40 @@ impl Driver {
     ///
     /// The state runs ahead of the log for the length of this call, in which nothing is done.
     async fn advance(&mut self, heard: &mut Heard) -> Result<Vec<(JobId, u32)>, DriveError> {
-        let Heard { facts, waiting } = std::mem::take(heard);
-        let (batch, starts, kept) = loop {
+        let Heard { facts, waiting, questions } = std::mem::take(heard);
+        let (batch, starts, refused) = loop {
             let committed = self.state.sequence();
             let mut batch = Batch { at: now(), events: Vec::new() };
-            let mut keep = |fact: &EventKind| match batch.push(&mut self.state, fact.clone()) {
-                Ok(()) => true,
-                Err(reason) => {
-                    tracing::warn!(%reason, ?fact, "not recorded");
-                    false
-                }
-            };
-            let kept: Vec<bool> = facts.iter().map(&mut keep).collect();
+            let refused: Vec<Option<Illegal>> =
+                facts.iter().map(|fact| batch.push(&mut self.state, fact.clone()).err()).collect();
             let mut starts = Vec::new();
             self.decide(&mut batch, &mut starts)?;
             if batch.events.is_empty() {
-                break (batch, starts, kept);
+                break (batch, starts, refused);
             }
             match self.log.append(&self.run, &batch.events).await {
-                Ok(()) => break (batch, starts, kept),
+                Ok(()) => break (batch, starts, refused),
                 // Somebody unblocked or cancelled meanwhile: ours come after theirs, where they still make sense.
                 Err(LogError::Conflict { .. }) => {
                     tracing::debug!(committed, "another process has written to the run");
                     let events = self.log.read(&self.run, 0).await?;
-                    self.state = RunState::replay(self.state.plan().clone(), &events)?;
+                    self.state = RunState::replay(self.state.base().clone(), &events)?;
                 }
                 Err(error) => return Err(error.into()),
             }
         };
-        for (position, answer) in waiting {
-            let result = if kept[position] { Ok(()) } else { Err(RecordError::RunIsOver) };
-            drop(answer.send(result));
+        let mut answers: HashMap<usize, _> = waiting.into_iter().collect();
+        for (position, refused) in refused.into_iter().enumerate() {
+            let answer = answers.remove(&position);
+            if let (None, Some(reason)) = (&answer, &refused) {
+                tracing::warn!(%reason, fact = ?facts[position], "not recorded");
+            }
+            let result = refused.map_or(Ok(()), |reason| Err(RecordError::Refused(reason.to_string())));
+            // Whoever asked and is gone was cancelled meanwhile, and needs no answer.
+            drop(answer.map(|answer| answer.send(result)));
+        }
+        for question in questions {
+            question(&self.state);
         }
         if !batch.events.is_empty() {
             self.progress.send_replace(self.state.sequence());
@@ -251,37 +268,36 @@ impl Driver {
         job: JobId,
         attempt: u32,
         recorder: &Recorder,
-        cancelled: &CancellationToken,
+        cancelled: CancellationToken,
         killed: &CancellationToken,
     ) -> Assignment {
         let references = match &self.state.plan().job(job).kind {
             JobKind::Step(step) => step.references.as_slice(),
-            JobKind::Wait | JobKind::Gate(_) => &[],
+            JobKind::Trigger(_) | JobKind::Wait | JobKind::Gate(_) => &[],
         };
         let outputs = references
             .iter()
             .filter_map(|reference| Some((reference.step.clone(), self.state.outputs(&reference.step)?.clone())))
             .collect();
         Assignment {
+            plan: self.state.plan().clone(),
             job,
             attempt,
+            unblocked_by: self.state.data().unblocked_by().to_owned(),
             outputs,
             recorder: recorder.clone(),
-            cancelled: cancelled.clone(),
+            cancelled,
             killed: killed.clone(),
         }
     }
 
-    fn answer(&self, request: Request, heard: &mut Heard) {
-        // Whoever asked and is gone was cancelled meanwhile, and needs no answer.
+    fn hear(request: Request, heard: &mut Heard) {
         match request {
             Request::Record(event, answer) => {
                 heard.waiting.push((heard.facts.len(), answer));
                 heard.facts.push(event);
             }
-            Request::MetaData(key, answer) => drop(answer.send(self.state.meta_data().get(&key).cloned())),
-            Request::MetaDataKeys(answer) => drop(answer.send(self.state.meta_data().keys().cloned().collect())),
-            Request::Artifacts(answer) => drop(answer.send(self.state.artifacts().to_vec())),
+            Request::Read(question) => heard.questions.push(question),
         }
     }
 
@@ -300,6 +316,7 @@ impl Driver {
 struct Heard {
     facts: Vec<EventKind>,
     waiting: Vec<(usize, oneshot::Sender<Result<(), RecordError>>)>,
+    questions: Vec<Question>,
 }
 
 /// Events to be appended together.
@@ -319,13 +336,11 @@ impl Batch {
 }
 
 fn broken(error: &tokio::task::JoinError) -> JobResult {
-    JobResult {
-        outcome: Outcome::Failed,
-        exit_status: -1,
-        outputs: Map::new(),
-        message: format!("the runner itself broke while running the job: {error}"),
-        remedy: "This is a mistake in the runner; please report it with this message.".to_owned(),
-    }
+    JobResult::failed(
+        -1,
+        format!("the runner itself broke while running the job: {error}"),
+        "This is a mistake in the runner; please report it with this message.",
+    )
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -8,8 +8,8 @@ mod state;
 
 pub use answer::answer;
 pub use drive::{Answer, Assignment, DriveError, Driver, Executor, Finished, Stop};
-pub use recorder::{RecordError, Recorder, Request};
+pub use recorder::{Question, RecordError, Recorder, Request};
 pub use schedule::{Command, Slots, schedule};
-pub use state::{Illegal, JobState, RunState};
+pub use state::{Illegal, JobState, RunData, RunState};
 
 pub(crate) use drive::{now, user};

@@ -1,6 +1,7 @@
 //! The way from a running job into the run's event log: requests to the one task that writes it.
 
-use crate::event::{Artifact, EventKind};
+use super::state::RunState;
+use crate::event::EventKind;
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes facts about a running job to the run's event log, and answers what the log says. Cheap to clone.
@@ -8,17 +9,15 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Recorder(mpsc::Sender<Request>);
 
 /// What a [`Recorder`] asks of the task that drives the run.
-#[derive(Debug)]
 pub enum Request {
     /// Append the event, and answer when it is durable.
     Record(EventKind, oneshot::Sender<Result<(), RecordError>>),
-    /// The value of a meta-data key.
-    MetaData(String, oneshot::Sender<Option<String>>),
-    /// All meta-data keys, sorted.
-    MetaDataKeys(oneshot::Sender<Vec<String>>),
-    /// Every artifact, in the order of storing.
-    Artifacts(oneshot::Sender<Vec<Artifact>>),
+    /// Look at the state; the answer goes where the question knows.
+    Read(Question),
 }
+
+/// Looks at a run's state, and takes the answer to whoever asked.
+pub type Question = Box<dyn FnOnce(&RunState) + Send>;
 
 /// Why a fact could not be recorded or read.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +25,7 @@ pub enum RecordError {
     /// The run has ended, or another process drives it now.
     #[error("the run is over")]
     RunIsOver,
-    /// The event is not legal in the run's state.
+    /// It cannot happen in the run's state.
     #[error("{0}")]
     Refused(String),
 }
@@ -54,28 +53,19 @@ impl Recorder {
         self.ask(|answer| Request::Record(event, answer)).await?
     }
 
-    /// The value of a meta-data key.
+    /// What the run's state says: everything recorded so far is in it.
     ///
     /// # Errors
     /// When the run is over.
-    pub async fn meta_data(&self, key: String) -> Result<Option<String>, RecordError> {
-        self.ask(|answer| Request::MetaData(key, answer)).await
-    }
-
-    /// All meta-data keys, sorted.
-    ///
-    /// # Errors
-    /// When the run is over.
-    pub async fn meta_data_keys(&self) -> Result<Vec<String>, RecordError> {
-        self.ask(Request::MetaDataKeys).await
-    }
-
-    /// Every artifact of the run, in the order of storing.
-    ///
-    /// # Errors
-    /// When the run is over.
-    pub async fn artifacts(&self) -> Result<Vec<Artifact>, RecordError> {
-        self.ask(Request::Artifacts).await
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&RunState) -> T + Send + 'static,
+    ) -> Result<T, RecordError> {
+        let asked = |answer: oneshot::Sender<T>| {
+            // Whoever asked and is gone was cancelled meanwhile, and needs no answer.
+            Request::Read(Box::new(move |state| drop(answer.send(question(state)))))
+        };
+        self.ask(asked).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, RecordError> {

@@ -1,8 +1,10 @@
 //! What happens next: a pure function of the state.
 
-use super::state::RunState;
+use super::state::{JobState, RunState};
 use crate::event::RunResult;
-use crate::plan::{JobId, JobKind};
+use crate::pipeline::attribute::ConcurrencyMethod;
+use crate::plan::{ConcurrencyGroup, JobId, JobKind};
+use std::collections::{HashMap, VecDeque};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
     let running = state.running_count();
     let mut reaching = slots.reaching.saturating_sub(running.reaching);
     let mut computing = slots.computing.saturating_sub(running.computing);
-    let mut groups = state.running_groups();
+    let mut queues: HashMap<&str, Queue> = HashMap::new();
     let mut commands = Vec::new();
     for job in state.ready() {
         let planned = state.plan().job(job);
@@ -68,14 +70,43 @@ pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
             continue;
         }
         if let Some(group) = &planned.concurrency {
-            let running = groups.entry(&group.name).or_default();
-            if *running >= group.limit {
+            let queue = queues.entry(&group.name).or_insert_with(|| Queue::of(state, &group.name));
+            if !queue.lets_begin(group, job) {
                 continue;
             }
-            *running += 1;
         }
         *free -= 1;
         commands.push(Command::Start { job, attempt: state.attempt(job) + 1 });
     }
     commands
+}
+
+/// A concurrency group, as far as it has come.
+struct Queue {
+    running: u64,
+    /// Jobs that have not begun, in their order.
+    waiting: VecDeque<JobId>,
+}
+
+impl Queue {
+    fn of(state: &RunState, group: &str) -> Self {
+        let jobs = || state.group(group).iter().copied();
+        let running = jobs().filter(|job| state.state(*job) == JobState::Running).count();
+        let waits = |job: &JobId| matches!(state.state(*job), JobState::Pending | JobState::Ready);
+        Self { running: u64::try_from(running).unwrap_or(u64::MAX), waiting: jobs().filter(waits).collect() }
+    }
+
+    /// Whether a job that could start may do so now; counts it then.
+    fn lets_begin(&mut self, group: &ConcurrencyGroup, job: JobId) -> bool {
+        let turn = match group.method {
+            ConcurrencyMethod::Eager => true,
+            ConcurrencyMethod::Ordered => self.waiting.front() == Some(&job),
+        };
+        if !turn || self.running >= group.limit {
+            return false;
+        }
+        self.running += 1;
+        self.waiting.retain(|waiting| *waiting != job);
+        true
+    }
 }

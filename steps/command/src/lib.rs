@@ -63,8 +63,12 @@ impl Step for Command {
             Ok(Exit::Status(status)) => {
                 Err(Failure::new(format!("the command exited with status {status}")).exit_status(status))
             }
-            Ok(Exit::Signal(signal)) => Err(Failure::new(format!("the command was ended by signal {signal}"))
-                .exit_status(128u8.saturating_add(signal))),
+            Ok(Exit::Signal(number)) => {
+                let signal = signal_name(number);
+                Err(Failure::new(format!("the command was ended by {signal}"))
+                    .exit_status(128u8.saturating_add(number))
+                    .signal(signal))
+            }
             Err(Error::Cancelled) => {
                 log::warning("cancelled: asking the command to end");
                 process.stop().context("stop the command")?;
@@ -73,6 +77,14 @@ impl Step for Command {
             Err(other) => Err(other.into()),
         }
     }
+}
+
+/// The signal's name on Linux (signal(7)).
+fn signal_name(number: u8) -> String {
+    const NAMES: [&str; 15] =
+        ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"];
+    let name = usize::from(number).checked_sub(1).and_then(|index| NAMES.get(index));
+    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }
 
 runner_sdk::export_step!(Command);

@@ -12,12 +12,14 @@ pub struct Failure {
     pub remedy: String,
     /// Exit status of the job: 1 to 255.
     pub exit_status: u8,
+    /// The signal that ended the step's process, such as `SIGTERM`; empty when none did.
+    pub signal: String,
 }
 
 impl Failure {
     /// A failure with exit status 1.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: String::new(), exit_status: 1 }
+        Self { message: message.into(), remedy: String::new(), exit_status: 1, signal: String::new() }
     }
 
     /// With a sentence on what to do.
@@ -34,6 +36,13 @@ impl Failure {
         self
     }
 
+    /// Ended by a signal, such as `SIGTERM`: rules for retries ask for it.
+    #[must_use]
+    pub fn signal(mut self, signal: impl Into<String>) -> Self {
+        self.signal = signal.into();
+        self
+    }
+
     /// What a host call that failed means for the step: `what` completes the sentence "cannot …". Being cancelled is no
     /// failure of the call, and is told with `cancelled`.
     pub fn cannot(what: impl fmt::Display, error: &types::Error, cancelled: &str) -> Self {
@@ -46,7 +55,9 @@ impl Failure {
     }
 
     pub(crate) fn into_guest(self) -> types::Failure {
-        types::Failure { message: self.message, remedy: self.remedy, exit_status: self.exit_status, extras: Vec::new() }
+        let Self { message, remedy, exit_status, signal } = self;
+        let extras = if signal.is_empty() { Vec::new() } else { vec![("signal".to_owned(), signal)] };
+        types::Failure { message, remedy, exit_status, extras }
     }
 }
 

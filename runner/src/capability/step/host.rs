@@ -106,7 +106,8 @@ impl StepCtx {
 
 impl meta_data::Host for StepView<'_> {
     async fn get(&mut self, key: String) -> Result<String, Error> {
-        let value = self.ctx.scope.recorder.meta_data(key.clone()).await?;
+        let asked = key.clone();
+        let value = self.ctx.scope.recorder.read(move |run| run.data().meta_data().get(&asked).cloned()).await?;
         value.ok_or_else(|| Error::NotFound(format!("there is no meta-data `{}`", cut(&key, 255))))
     }
 
@@ -125,7 +126,7 @@ impl meta_data::Host for StepView<'_> {
     }
 
     async fn keys(&mut self) -> Result<Vec<String>, Error> {
-        Ok(self.ctx.scope.recorder.meta_data_keys().await?)
+        Ok(self.ctx.scope.recorder.read(|run| run.data().meta_data().keys().cloned().collect()).await?)
     }
 }
 
@@ -133,7 +134,7 @@ impl StepCtx {
     /// The artifact of a path that was stored last.
     async fn newest(&self, path: &str) -> Result<crate::event::Artifact, Error> {
         let path = artifact_path(path)?;
-        let all = self.scope.recorder.artifacts().await?;
+        let all = self.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
         let newest = all.into_iter().rev().find(|artifact| artifact.path == path);
         newest.ok_or_else(|| Error::NotFound(format!("there is no artifact `{path}`")))
     }
@@ -217,7 +218,7 @@ impl artifacts::Host for StepView<'_> {
     }
 
     async fn all(&mut self) -> Result<Vec<artifacts::Artifact>, Error> {
-        let all = self.ctx.scope.recorder.artifacts().await?;
+        let all = self.ctx.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
         Ok(all.into_iter().map(Into::into).collect())
     }
 }

@@ -1,5 +1,7 @@
 //! The attributes of a command step.
 
+use serde::{Deserialize, Serialize};
+
 use indexmap::IndexMap;
 
 use super::reader::{Reader, wrong};
@@ -67,7 +69,8 @@ pub struct Concurrency {
 }
 
 /// Which job of a concurrency group goes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConcurrencyMethod {
     /// The one created first.
     #[default]

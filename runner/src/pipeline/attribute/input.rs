@@ -1,5 +1,7 @@
 //! The attributes of block and input steps and of their fields.
 
+use serde::{Deserialize, Serialize};
+
 use super::reader::{Reader, wrong};
 use super::shared::{Shared, plain};
 use super::step::{contents, label_behind};
@@ -27,7 +29,8 @@ pub struct InputAttributes {
 }
 
 /// What a build counts as while it waits for a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BlockedState {
     /// As passed.
     #[default]

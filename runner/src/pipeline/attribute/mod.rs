@@ -12,7 +12,7 @@ mod step;
 
 pub use command::{CacheFiles, CommandAttributes, Concurrency, ConcurrencyMethod};
 pub use input::{BlockedState, Choice, Field, FieldKind, InputAttributes};
-pub use rules::{AutomaticRetry, ExitStatus, ManualRetry, Outcome, Pattern, Retry, SoftFail};
+pub use rules::{AutomaticRetry, Ended, ExitStatus, ManualRetry, Pattern, Retry, SoftFail};
 pub use shared::{Dependency, IfChanged, Shared};
 pub use step::{GroupAttributes, PipelineAttributes, TriggerAttributes, TriggeredBuild, WaitAttributes};
 

@@ -1,5 +1,7 @@
 //! Which failures are soft, and which are tried again.
 
+use serde::{Deserialize, Serialize};
+
 use super::reader::{Reader, boolean, integer, wrong};
 use crate::pipeline::diagnostic::{Diagnostic, Span};
 use crate::pipeline::node::{Mapping, Node, NodeKind};
@@ -10,7 +12,8 @@ const DEFAULT_RETRY_LIMIT: u64 = 2;
 const MAX_RETRY_LIMIT: u64 = 10;
 
 /// Which failures leave the build able to pass.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SoftFail {
     /// None: every failure counts.
     #[default]
@@ -22,7 +25,8 @@ pub enum SoftFail {
 }
 
 /// A pattern for exit statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// `*`: every failure of a process, 1 to 255.
     Any,
@@ -31,7 +35,8 @@ pub enum ExitStatus {
 }
 
 /// What a job does after a failure.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Retry {
     /// The automatic rules; the first that matches applies, each with its own counter.
     pub automatic: Vec<AutomaticRetry>,
@@ -40,7 +45,8 @@ pub struct Retry {
 }
 
 /// One rule for automatic retries. All its patterns must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct AutomaticRetry {
     /// The exit statuses it is for.
     pub exit_status: Vec<ExitStatus>,
@@ -51,11 +57,13 @@ pub struct AutomaticRetry {
     /// How often it retries, 0 to 10.
     pub limit: u64,
     /// Where the rule was written.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// A pattern for something that may be absent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pattern {
     /// `*`: anything, also its absence.
     Any,
@@ -66,19 +74,21 @@ pub enum Pattern {
 }
 
 /// What a person may do with a finished job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct ManualRetry {
     /// Whether it can be retried.
     pub allowed: bool,
     /// Whether it can be retried after it has passed.
     pub permit_on_passed: bool,
     /// Why it cannot be retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// How a job ended, as far as rules look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome<'a> {
+pub struct Ended<'a> {
     /// The exit status.
     pub exit_status: i64,
     /// The signal that ended it, with or without `SIG`.
@@ -153,9 +163,9 @@ impl ExitStatus {
 }
 
 impl Retry {
-    /// The first automatic rule that covers an outcome, with its place in the list.
-    pub fn rule_for(&self, outcome: Outcome<'_>) -> Option<(usize, &AutomaticRetry)> {
-        self.automatic.iter().enumerate().find(|(_, rule)| rule.covers(outcome))
+    /// The first automatic rule that covers an end, with its place in the list.
+    pub fn rule_for(&self, ended: Ended<'_>) -> Option<(usize, &AutomaticRetry)> {
+        self.automatic.iter().enumerate().find(|(_, rule)| rule.covers(ended))
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
@@ -166,14 +176,15 @@ impl Retry {
 }
 
 impl AutomaticRetry {
-    fn covers(&self, outcome: Outcome<'_>) -> bool {
-        let signal = outcome.signal.map(signal_name);
-        self.exit_status.iter().any(|status| status.matches(outcome.exit_status))
+    fn covers(&self, ended: Ended<'_>) -> bool {
+        let signal = ended.signal.map(signal_name);
+        self.exit_status.iter().any(|status| status.matches(ended.exit_status))
             && self.signal.matches(signal.as_deref())
-            && self.signal_reason.matches(outcome.signal_reason)
+            && self.signal_reason.matches(ended.signal_reason)
     }
 
-    fn everything(span: Span) -> Self {
+    /// `automatic: true`: every failure of a process, twice.
+    pub fn everything(span: Span) -> Self {
         Self {
             exit_status: vec![ExitStatus::Any],
             signal: Pattern::Any,

@@ -1,6 +1,6 @@
 //! Tables of attributes.
 
-use super::{BlockedState, ConcurrencyMethod, ExitStatus, FieldKind, Outcome, SoftFail};
+use super::{BlockedState, ConcurrencyMethod, Ended, ExitStatus, FieldKind, SoftFail};
 use crate::pipeline::{CommandStep, Diagnostic, Source, Step, StepKind, parse};
 
 fn step(text: &str) -> Step {
@@ -71,9 +71,8 @@ fn retries() {
         "retry: {automatic: [{exit_status: [1, -1], limit: 3}, {signal: sigterm}, {exit_status: '*', signal: none}]}",
     );
     let retry = step.attributes().unwrap().retry;
-    let rule = |exit_status, signal| {
-        retry.rule_for(Outcome { exit_status, signal, signal_reason: None }).map(|(rule, _)| rule)
-    };
+    let rule =
+        |exit_status, signal| retry.rule_for(Ended { exit_status, signal, signal_reason: None }).map(|(rule, _)| rule);
     assert_eq!(rule(1, None), Some(0));
     assert_eq!(rule(-1, None), Some(0));
     assert_eq!(rule(143, Some("SIGTERM")), Some(1));

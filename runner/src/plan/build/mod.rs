@@ -5,9 +5,11 @@ mod plugin;
 mod work;
 
 use super::BuildContext;
-use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan};
+use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, TriggerJob};
 use super::settings::Settings;
-use crate::pipeline::attribute::{CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail};
+use crate::pipeline::attribute::{
+    CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail, TriggerAttributes,
+};
 use crate::pipeline::condition::{self, Condition, Scope};
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
 use indexmap::IndexMap;
@@ -52,12 +54,54 @@ pub fn build_with(
     }
 }
 
+/// Plans steps that a running job adds to its plan: the new jobs, whose positions follow those of the plan. All of
+/// them wait for the job that added them, whatever else they wait for. `gone` are jobs whose keys are free again.
+///
+/// # Errors
+/// As [`build`].
+pub fn extend(
+    plan: &Plan,
+    by: JobId,
+    gone: &impl Fn(JobId) -> bool,
+    pipeline: &Pipeline,
+    settings: &Settings,
+) -> Result<(Vec<Job>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut builder = Builder::new(pipeline, &plan.context, settings);
+    let own = std::mem::take(&mut builder.pipeline_env);
+    let env = plan.env.iter().chain(&own).map(|(name, value)| (name.clone(), value.clone())).collect();
+    builder.facts = plan.context.facts(&env);
+    builder.step_env = own;
+    let defaults = pipeline.attributes()?;
+    builder.priority = defaults.priority.unwrap_or_default();
+    builder.image = defaults.image;
+    builder.jobs.clone_from(&plan.jobs);
+    builder.by_key.resize_with(plan.jobs.len(), Vec::new);
+    for (job, planned) in plan.jobs() {
+        builder.names.insert(planned.name.clone(), 1);
+        let keys = planned.step_key.iter().chain(&planned.group);
+        for key in keys.filter(|_| !gone(job)) {
+            builder.keys.entry(key.clone()).or_default().push(job);
+        }
+    }
+    builder.steps(&pipeline.steps, &mut Level { barrier: Some(by), ..Level::default() }, &Inherited::default());
+    builder.connect();
+    let mut added = builder.jobs.split_off(plan.jobs.len());
+    for job in &mut added {
+        if !job.depends_on.iter().any(|dependency| dependency.job == by) {
+            job.depends_on.push(after(by));
+        }
+    }
+    if builder.errors.is_empty() { Ok((added, builder.warnings)) } else { Err(builder.errors) }
+}
+
 struct Builder<'a> {
     context: &'a BuildContext,
     settings: &'a Settings,
     /// The build context as conditions see it.
     facts: condition::Context,
     pipeline_env: IndexMap<String, String>,
+    /// What every step's environment begins with.
+    step_env: IndexMap<String, String>,
     priority: i64,
     image: Option<Spanned<String>>,
     jobs: Vec<Job>,
@@ -106,6 +150,7 @@ impl<'a> Builder<'a> {
             settings,
             facts: context.facts(&pipeline_env),
             pipeline_env,
+            step_env: IndexMap::new(),
             priority: 0,
             image: None,
             jobs: Vec::new(),
@@ -156,11 +201,11 @@ impl<'a> Builder<'a> {
                     }
                     level.since.extend(members);
                 }
-                StepKind::Trigger(_) => self.errors.push(
-                    Diagnostic::error("trigger steps cannot be run by this version")
-                        .at(step.span)
-                        .help("run the other pipeline's file with its own `runner run`"),
-                ),
+                StepKind::Trigger(trigger) => {
+                    if let Some(attributes) = self.keep(trigger.trigger_attributes(step.span)) {
+                        self.trigger(&attributes, step.span, level, inherited);
+                    }
+                }
                 StepKind::Unknown(unknown) => {
                     let mut reason = unknown.reason.clone();
                     reason.severity = crate::pipeline::Severity::Error;
@@ -173,7 +218,6 @@ impl<'a> Builder<'a> {
     fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) {
         let Some(attributes) = self.keep(step.attributes()) else { return };
         let first = self.jobs.len();
-        let parallel = attributes.parallelism.as_ref().map_or(1, |count| count.value);
         if let Some(matrix) = &step.matrix {
             let Some(permutations) = self.keep(matrix.permutations()) else { return };
             for (index, permutation) in permutations.iter().enumerate() {
@@ -185,13 +229,7 @@ impl<'a> Builder<'a> {
                 self.job(&expanded, &attributes, &soft_fail, span, level, inherited, Some(part));
             }
         } else if attributes.parallelism.is_some() {
-            let count = usize::try_from(parallel).unwrap_or(usize::MAX);
-            if count > MAX_PARALLEL {
-                let place = attributes.parallelism.as_ref().map_or(span, |parallelism| parallelism.span);
-                let message = format!("`parallelism` is {count}, expected at most {MAX_PARALLEL}");
-                self.errors.push(Diagnostic::error(message).at(place));
-                return;
-            }
+            let Some(count) = self.parallelism(attributes.parallelism.as_ref()) else { return };
             for index in 0..count {
                 let part = Part { index, count, parallel: true };
                 self.job(step, &attributes, &attributes.soft_fail, span, level, inherited, Some(part));
@@ -218,10 +256,7 @@ impl<'a> Builder<'a> {
         part: Option<Part>,
     ) {
         let Some(mut work) = self.work(step, attributes, span) else { return };
-        work.soft_fail = work::soft_fail_rules(soft_fail);
-        work.retry = self.retry_rules(&attributes.retry);
-        work.timeout_minutes = attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value);
-        work.artifact_paths = attributes.artifact_paths.iter().map(|path| path.value.clone()).collect();
+        work.soft_fail.clone_from(soft_fail);
         if let Some(Part { index, count, parallel: true }) = part {
             work.env.insert("BUILDKITE_PARALLEL_JOB".to_owned(), index.to_string());
             work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
@@ -242,8 +277,11 @@ impl<'a> Builder<'a> {
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
             priority: attributes.priority.unwrap_or(self.priority),
-            concurrency: concurrency
-                .map(|group| ConcurrencyGroup { name: group.group.value.clone(), limit: group.limit }),
+            concurrency: concurrency.map(|group| ConcurrencyGroup {
+                name: group.group.value.clone(),
+                limit: group.limit,
+                method: group.method,
+            }),
             span: (span.start, span.end),
         };
         let implicit = level.barrier.map(after).into_iter().collect();
@@ -256,14 +294,66 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn trigger(&mut self, attributes: &TriggerAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
+        let shared = &attributes.shared;
+        let text = |values: &IndexMap<String, Spanned<String>>| {
+            values.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect::<IndexMap<_, _>>()
+        };
+        let label = shared.label.as_ref().map_or(&attributes.pipeline, |label| label).value.clone();
+        let build = &attributes.build;
+        let trigger = TriggerJob {
+            pipeline: attributes.pipeline.value.clone(),
+            message: build.message.clone().unwrap_or_else(|| label.clone()),
+            commit: build.commit.clone().unwrap_or_else(|| "HEAD".to_owned()),
+            branch: build.branch.clone(),
+            meta_data: text(&build.meta_data),
+            env: text(&build.env),
+            detached: attributes.detached,
+            soft_fail: attributes.soft_fail.clone(),
+        };
+        let written = attributes.parallelism.as_ref();
+        let Some(count) = self.parallelism(written) else { return };
+        let first = self.jobs.len();
+        for index in 0..count {
+            let part = written.map(|_| Part { index, count, parallel: true });
+            let label = part.map_or_else(|| label.clone(), |part| part.label(&label));
+            let kind = JobKind::Trigger(Box::new(trigger.clone()));
+            let name = self.name(shared, &label, part);
+            let job = self.point(shared, name, label, kind, span, inherited);
+            let implicit = level.barrier.map(after).into_iter().collect();
+            self.push(job, shared, inherited, implicit);
+        }
+        let made: Vec<JobId> = (first..self.jobs.len()).map(id).collect();
+        if let Some(key) = &shared.key {
+            self.register(key, made.clone());
+        }
+        level.since.extend(made);
+    }
+
+    /// How many jobs a step becomes; nothing, with an error, when they are too many.
+    fn parallelism(&mut self, written: Option<&Spanned<u64>>) -> Option<usize> {
+        let Some(written) = written else { return Some(1) };
+        let count = usize::try_from(written.value).unwrap_or(usize::MAX);
+        if count <= MAX_PARALLEL {
+            return Some(count);
+        }
+        let message = format!("`parallelism` is {count}, expected at most {MAX_PARALLEL}");
+        self.errors.push(Diagnostic::error(message).at(written.span));
+        None
+    }
+
     fn wait(&mut self, shared: &Shared, tolerant: bool, span: Span, level: &mut Level, inherited: &Inherited) {
         let mut implicit: Vec<Dependency> = level.barrier.map(after).into_iter().collect();
         implicit.extend(level.since.iter().map(|job| Dependency { job: *job, allow_failure: tolerant }));
         if !tolerant {
             implicit.extend(level.tolerated.iter().copied().map(after));
         }
-        let job = self.point(shared, "wait", JobKind::Wait, span, inherited);
+        let (name, label) = self.named(shared, "wait");
+        let job = self.point(shared, name, label, JobKind::Wait, span, inherited);
         self.push(job, shared, &Inherited::default(), implicit);
+        if let Some(key) = &shared.key {
+            self.register(key, vec![id(self.jobs.len() - 1)]);
+        }
         let since = std::mem::take(&mut level.since);
         if tolerant {
             level.tolerated.extend(since);
@@ -276,9 +366,15 @@ impl<'a> Builder<'a> {
     fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
         let shared = &attributes.shared;
         let fields = attributes.fields.iter().map(gate_field).collect();
-        let gate = Gate { prompt: attributes.prompt.clone().unwrap_or_default(), fields };
+        let gate = Gate {
+            prompt: attributes.prompt.clone().unwrap_or_default(),
+            fields,
+            blocked_state: attributes.blocked_state,
+            allowed_teams: attributes.allowed_teams.clone(),
+        };
         let word = if attributes.barrier { "block" } else { "input" };
-        let job = self.point(shared, word, JobKind::Gate(gate), span, inherited);
+        let (name, label) = self.named(shared, word);
+        let job = self.point(shared, name, label, JobKind::Gate(gate), span, inherited);
         let mut implicit: Vec<Dependency> = level.barrier.map(after).into_iter().collect();
         if attributes.barrier {
             implicit.extend(level.since.iter().chain(&level.tolerated).map(|job| after(*job)));
@@ -295,10 +391,24 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn point(&mut self, shared: &Shared, word: &str, kind: JobKind, span: Span, inherited: &Inherited) -> Job {
+    /// Name and label of a step that is one job.
+    fn named(&mut self, shared: &Shared, word: &str) -> (String, String) {
         let label = shared.label.as_ref().map_or(word, |label| &label.value).to_owned();
+        (self.name(shared, &label, None), label)
+    }
+
+    /// A job that runs no component.
+    fn point(
+        &mut self,
+        shared: &Shared,
+        name: String,
+        label: String,
+        kind: JobKind,
+        span: Span,
+        inherited: &Inherited,
+    ) -> Job {
         Job {
-            name: self.name(shared, if shared.label.is_some() { &label } else { word }, None),
+            name,
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),

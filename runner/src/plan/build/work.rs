@@ -2,10 +2,10 @@
 
 use super::Builder;
 use super::plugin::{StepFacts, in_image};
-use crate::pipeline::attribute::{CommandAttributes, ExitStatus, Pattern, Retry, SoftFail};
+use crate::pipeline::attribute::CommandAttributes;
 use crate::pipeline::{CommandStep, Diagnostic, Entry, Node, Span, Spanned};
 use crate::plan::grant::Grants;
-use crate::plan::job::{Phase, RetryRule, SoftFailRule, StepJob};
+use crate::plan::job::{Phase, StepJob};
 use crate::plan::{OutputReference, references};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,8 @@ impl Builder<'_> {
         attributes: &CommandAttributes<'_>,
         span: Span,
     ) -> Option<StepJob> {
-        let env = step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())).collect();
+        let mut env = self.step_env.clone();
+        env.extend(step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())));
         let mut work = StepJob {
             uses: "command".to_owned(),
             component: None,
@@ -26,10 +27,11 @@ impl Builder<'_> {
             references: Vec::new(),
             grants: Grants::default(),
             env,
-            soft_fail: Vec::new(),
-            retry: Vec::new(),
-            timeout_minutes: None,
-            artifact_paths: Vec::new(),
+            soft_fail: attributes.soft_fail.clone(),
+            retry: attributes.retry.clone(),
+            cancel_on_build_failing: attributes.cancel_on_build_failing,
+            timeout_minutes: attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value),
+            artifact_paths: attributes.artifact_paths.iter().map(|path| path.value.clone()).collect(),
             before: Vec::new(),
             after: Vec::new(),
         };
@@ -195,38 +197,6 @@ impl Builder<'_> {
                 self.warnings.push(warning);
             }
         }
-    }
-
-    pub(super) fn retry_rules(&mut self, retry: &Retry) -> Vec<RetryRule> {
-        let mut rules = Vec::new();
-        for rule in &retry.automatic {
-            if matches!(rule.signal, Pattern::Is(_)) || matches!(rule.signal_reason, Pattern::Is(_)) {
-                self.warnings
-                    .push(Diagnostic::warning("retry rules for signals have no effect in this version").at(rule.span));
-                continue;
-            }
-            let any = rule.exit_status.iter().any(|status| matches!(status, ExitStatus::Any));
-            rules.push(RetryRule {
-                exit_status: (!any).then(|| rule.exit_status.iter().filter_map(|status| code(*status)).collect()),
-                limit: u32::try_from(rule.limit).unwrap_or(u32::MAX),
-            });
-        }
-        rules
-    }
-}
-
-fn code(status: ExitStatus) -> Option<i32> {
-    match status {
-        ExitStatus::Any => None,
-        ExitStatus::Code(code) => i32::try_from(code).ok(),
-    }
-}
-
-pub(super) fn soft_fail_rules(soft_fail: &SoftFail) -> Vec<SoftFailRule> {
-    match soft_fail {
-        SoftFail::Never => Vec::new(),
-        SoftFail::Always => vec![SoftFailRule { exit_status: None }],
-        SoftFail::On(statuses) => statuses.iter().map(|status| SoftFailRule { exit_status: code(*status) }).collect(),
     }
 }
 

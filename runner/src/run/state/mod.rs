@@ -1,32 +1,45 @@
 //! The state of a run: the fold of its events over its plan. [`RunState::apply`] alone decides what is legal.
 
+mod change;
+mod data;
+
+pub use data::RunData;
+
 use super::schedule::Slots;
-use crate::event::{Artifact, Event, EventKind, JobResult, Outcome, RunResult};
-use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
+use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
+use crate::pipeline::attribute::Ended;
+use crate::plan::{JobId, JobKind, Plan, StepJob};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Everything that is known of a run. Equal logs give equal states.
 #[derive(Debug, Clone)]
 pub struct RunState {
+    /// The plan the run was created with.
+    base: Arc<Plan>,
+    /// The same with what running jobs have added.
     plan: Arc<Plan>,
     sequence: u64,
     jobs: Vec<JobStatus>,
     /// Per job, the jobs that depend on it and whether its failure is no reason for them not to run.
     dependents: Vec<Vec<(JobId, bool)>>,
-    /// Jobs that may start: the highest priority first, then the order of the plan.
-    ready: BTreeSet<(Reverse<i64>, JobId)>,
+    /// Per job, how many jobs stand before it in the pipeline: uploaded ones stand behind the job that added them.
+    ranks: Vec<u32>,
+    /// Jobs that may start: the highest priority first, then the order of the pipeline.
+    ready: BTreeSet<Turn>,
     running: Slots,
-    /// Whether any job belongs to a concurrency group.
-    grouped: bool,
+    /// Per concurrency group, its jobs in the order of the pipeline.
+    groups: HashMap<String, Vec<JobId>>,
     unfinished: usize,
     failed: bool,
     cancelled: bool,
     result: Option<RunResult>,
-    meta_data: BTreeMap<String, String>,
-    artifacts: Vec<Artifact>,
+    data: RunData,
 }
+
+/// Whose turn it is.
+type Turn = (Reverse<i64>, u32, JobId);
 
 #[derive(Debug, Clone)]
 struct JobStatus {
@@ -38,6 +51,8 @@ struct JobStatus {
     doomed: bool,
     /// How often each retry rule has been used.
     retries: Vec<u32>,
+    /// It is asked to end.
+    cancelling: bool,
     result: Option<JobResult>,
 }
 
@@ -62,7 +77,9 @@ pub enum JobState {
     Skipped,
     /// It did not run: something it depends on failed.
     NotRun,
-    /// It was stopped, or did not start, because the run was cancelled.
+    /// It did not run: an upload took its place.
+    Removed,
+    /// It was stopped, or did not start, because it or the run was cancelled.
     Cancelled,
 }
 
@@ -73,9 +90,14 @@ impl JobState {
         !matches!(self, Self::Pending | Self::Ready | Self::Running | Self::Blocked)
     }
 
+    /// Whether the run fails by it.
+    fn fails(self) -> bool {
+        matches!(self, Self::Failed | Self::Cancelled)
+    }
+
     /// Whether jobs that depend on it may run.
     fn satisfies(self) -> bool {
-        matches!(self, Self::Passed | Self::SoftFailed | Self::Skipped)
+        matches!(self, Self::Passed | Self::SoftFailed | Self::Skipped | Self::Removed)
     }
 }
 
@@ -88,38 +110,49 @@ impl RunState {
     /// The state before the first event.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let mut dependents = vec![Vec::new(); plan.jobs.len()];
-        for (id, job) in plan.jobs() {
+        let mut state = Self {
+            sequence: 0,
+            jobs: Vec::new(),
+            dependents: Vec::new(),
+            ranks: Vec::new(),
+            ready: BTreeSet::new(),
+            running: Slots::of(0),
+            groups: HashMap::new(),
+            unfinished: 0,
+            failed: false,
+            cancelled: false,
+            result: None,
+            data: RunData::default(),
+            base: plan.clone(),
+            plan,
+        };
+        state.take_in(0);
+        state.ranks = (0..state.plan.jobs.len()).map(|index| job_id(index).0).collect();
+        state.sort_groups();
+        state
+    }
+
+    /// Makes room for the jobs of the plan from this position on.
+    fn take_in(&mut self, first: usize) {
+        let plan = self.plan.clone();
+        self.dependents.resize(plan.jobs.len(), Vec::new());
+        for (id, job) in plan.jobs().skip(first) {
             for dependency in &job.depends_on {
-                dependents[dependency.job.index()].push((id, dependency.allow_failure));
+                self.dependents[dependency.job.index()].push((id, dependency.allow_failure));
             }
-        }
-        let jobs = plan
-            .jobs
-            .iter()
-            .map(|job| JobStatus {
+            if let Some(group) = &job.concurrency {
+                self.groups.entry(group.name.clone()).or_default().push(id);
+            }
+            self.jobs.push(JobStatus {
                 state: JobState::Pending,
                 attempt: 0,
                 remaining: u32::try_from(job.depends_on.len()).unwrap_or(u32::MAX),
                 doomed: false,
                 retries: Vec::new(),
+                cancelling: false,
                 result: None,
-            })
-            .collect();
-        Self {
-            unfinished: plan.jobs.len(),
-            grouped: plan.jobs.iter().any(|job| job.concurrency.is_some()),
-            plan,
-            sequence: 0,
-            jobs,
-            dependents,
-            ready: BTreeSet::new(),
-            running: Slots::of(0),
-            failed: false,
-            cancelled: false,
-            result: None,
-            meta_data: BTreeMap::new(),
-            artifacts: Vec::new(),
+            });
+            self.unfinished += 1;
         }
     }
 
@@ -147,23 +180,26 @@ impl RunState {
         if created == matches!(event.kind, EventKind::RunCreated { .. }) {
             return Err(Illegal("a run is created by its first event and by no other".to_owned()));
         }
-        if self.result.is_some() {
+        if self.result.is_some() && !matches!(event.kind, EventKind::JobsRetried { .. }) {
             return Err(Illegal("the run is over".to_owned()));
         }
         match &event.kind {
             EventKind::RunCreated { .. } => self.begin(),
             EventKind::JobStarted { job, attempt } => self.start(*job, *attempt)?,
             EventKind::JobFinished { job, attempt, result } => self.finish(*job, *attempt, result)?,
+            EventKind::JobInterrupted { job, attempt } => self.interrupt(*job, *attempt)?,
+            EventKind::JobCancelRequested { job, .. } => self.cancel_job(*job)?,
+            EventKind::JobsRetried { jobs, .. } => self.retry(jobs)?,
+            EventKind::StepsUploaded { job, attempt, replace, first, jobs } => {
+                self.expect_attempt(*job, *attempt)?;
+                self.upload(*job, *replace, *first, jobs)?;
+            }
             EventKind::Blocked { job } => self.block(*job)?,
-            EventKind::Unblocked { job, fields, .. } => {
+            EventKind::Unblocked { job, by, fields } => {
                 self.expect(*job, JobState::Blocked)?;
-                self.meta_data.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
+                self.data.unblocked(by, fields);
                 self.settle(*job, JobState::Passed);
             }
-            EventKind::MetaDataSet { key, value } => {
-                self.meta_data.insert(key.clone(), value.clone());
-            }
-            EventKind::ArtifactStored { artifact } => self.artifacts.push(artifact.clone()),
             EventKind::GrantDecided { .. } => {}
             EventKind::CancelRequested { .. } => self.cancel(),
             EventKind::RunFinished { result } => {
@@ -172,6 +208,11 @@ impl RunState {
                 }
                 self.result = Some(*result);
             }
+            EventKind::MetaDataSet { .. }
+            | EventKind::ArtifactStored { .. }
+            | EventKind::Annotated { .. }
+            | EventKind::AnnotationRemoved { .. }
+            | EventKind::StepUpdated { .. } => self.data.apply(&event.kind)?,
         }
         self.sequence = event.sequence;
         Ok(())
@@ -198,26 +239,22 @@ impl RunState {
         status.attempt = attempt;
         status.state = JobState::Running;
         *self.running(job) += 1;
-        self.ready.remove(&self.order(job));
+        self.ready.remove(&self.turn(job));
         Ok(())
     }
 
     fn finish(&mut self, job: JobId, attempt: u32, result: &JobResult) -> Result<(), Illegal> {
-        self.expect(job, JobState::Running)?;
+        self.expect_attempt(job, attempt)?;
+        self.jobs[job.index()].result = Some(result.clone());
+        *self.running(job) -= 1;
         let plan = self.plan.clone();
         let status = &mut self.jobs[job.index()];
-        if attempt != status.attempt {
-            return Err(Illegal(format!("attempt {attempt} is stale: attempt {} runs", status.attempt)));
-        }
-        status.result = Some(result.clone());
-        *self.running(job) -= 1;
-        let status = &mut self.jobs[job.index()];
         let again = !self.cancelled
+            && !status.cancelling
             && result.outcome == Outcome::Failed
             && matches!(&plan.job(job).kind, JobKind::Step(step) if retry(step, result, &mut status.retries));
         if again {
-            status.state = JobState::Ready;
-            self.ready.insert(self.order(job));
+            self.make_ready(job);
             return Ok(());
         }
         let state = match result.outcome {
@@ -230,26 +267,49 @@ impl RunState {
         Ok(())
     }
 
+    fn interrupt(&mut self, job: JobId, attempt: u32) -> Result<(), Illegal> {
+        self.expect_attempt(job, attempt)?;
+        *self.running(job) -= 1;
+        if self.cancelled || self.jobs[job.index()].cancelling {
+            self.settle(job, JobState::Cancelled);
+        } else {
+            self.make_ready(job);
+        }
+        Ok(())
+    }
+
     fn block(&mut self, job: JobId) -> Result<(), Illegal> {
         self.expect(job, JobState::Ready)?;
         if !matches!(self.plan.job(job).kind, JobKind::Gate(_)) {
             return Err(Illegal(format!("`{}` is not a block or input step", self.plan.job(job).name)));
         }
         self.jobs[job.index()].state = JobState::Blocked;
-        self.ready.remove(&self.order(job));
+        self.ready.remove(&self.turn(job));
         Ok(())
     }
 
     fn cancel(&mut self) {
         self.cancelled = true;
-        for index in 0..self.jobs.len() {
-            let job = job_id(index);
-            if matches!(self.state(job), JobState::Pending | JobState::Ready | JobState::Blocked) {
-                self.ready.remove(&self.order(job));
-                self.jobs[index].state = JobState::Cancelled;
-                self.unfinished -= 1;
+        self.ready.clear();
+        for status in &mut self.jobs {
+            match status.state {
+                JobState::Pending | JobState::Ready | JobState::Blocked => {
+                    status.state = JobState::Cancelled;
+                    self.unfinished -= 1;
+                }
+                JobState::Running => status.cancelling = true,
+                _ => {}
             }
         }
+    }
+
+    fn expect_attempt(&self, job: JobId, attempt: u32) -> Result<(), Illegal> {
+        self.expect(job, JobState::Running)?;
+        let current = self.attempt(job);
+        if attempt == current {
+            return Ok(());
+        }
+        Err(Illegal(format!("attempt {attempt} is stale: attempt {current} runs")))
     }
 
     fn expect(&self, job: JobId, state: JobState) -> Result<(), Illegal> {
@@ -270,10 +330,14 @@ impl RunState {
         } else if matches!(planned.kind, JobKind::Wait) {
             Some(JobState::Passed)
         } else {
-            self.jobs[job.index()].state = JobState::Ready;
-            self.ready.insert(self.order(job));
+            self.make_ready(job);
             None
         }
+    }
+
+    fn make_ready(&mut self, job: JobId) {
+        self.jobs[job.index()].state = JobState::Ready;
+        self.ready.insert(self.turn(job));
     }
 
     /// A job is over: tells the jobs that depend on it, and those that depend on what that settles.
@@ -282,7 +346,10 @@ impl RunState {
         while let Some((job, state)) = settled.pop() {
             self.jobs[job.index()].state = state;
             self.unfinished -= 1;
-            self.failed |= state == JobState::Failed;
+            if state.fails() && !self.failed {
+                self.failed = true;
+                settled.extend(self.cancel_because_failing().into_iter().map(|job| (job, JobState::Cancelled)));
+            }
             for position in 0..self.dependents[job.index()].len() {
                 let (dependent, allow_failure) = self.dependents[job.index()][position];
                 let status = &mut self.jobs[dependent.index()];
@@ -304,8 +371,8 @@ impl RunState {
         if self.plan.job(job).only_computes() { &mut self.running.computing } else { &mut self.running.reaching }
     }
 
-    fn order(&self, job: JobId) -> (Reverse<i64>, JobId) {
-        (Reverse(self.plan.job(job).priority), job)
+    fn turn(&self, job: JobId) -> Turn {
+        (Reverse(self.plan.job(job).priority), self.ranks[job.index()], job)
     }
 
     /// The run's result once every job is over; `None` before.
@@ -320,7 +387,13 @@ impl RunState {
         })
     }
 
-    /// The plan.
+    /// The plan the run was created with: the one to replay its events over.
+    #[must_use]
+    pub fn base(&self) -> &Arc<Plan> {
+        &self.base
+    }
+
+    /// The plan, with what running jobs have added.
     #[must_use]
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
@@ -352,7 +425,7 @@ impl RunState {
 
     /// Jobs that may start, in the order in which they should.
     pub fn ready(&self) -> impl Iterator<Item = JobId> + '_ {
-        self.ready.iter().map(|(_, job)| *job)
+        self.ready.iter().map(|(_, _, job)| *job)
     }
 
     /// Jobs of which an attempt runs.
@@ -366,19 +439,21 @@ impl RunState {
         self.running
     }
 
-    /// How many jobs of each concurrency group run.
+    /// The jobs of a concurrency group, in the order of the pipeline.
+    pub fn group(&self, name: &str) -> &[JobId] {
+        self.groups.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a job is asked to end.
     #[must_use]
-    pub fn running_groups(&self) -> HashMap<&str, u64> {
-        let mut groups = HashMap::new();
-        // Most plans have no groups, and looking at every job each time would make large ones slow.
-        if self.grouped {
-            for job in self.running_jobs() {
-                if let Some(group) = &self.plan.job(job).concurrency {
-                    *groups.entry(group.name.as_str()).or_default() += 1;
-                }
-            }
-        }
-        groups
+    pub fn is_cancelling(&self, job: JobId) -> bool {
+        self.jobs[job.index()].cancelling
+    }
+
+    /// Whether a job has failed, and not softly, while the run goes on or not.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failed
     }
 
     /// Jobs that wait for a person.
@@ -402,16 +477,10 @@ impl RunState {
         self.result
     }
 
-    /// The run's meta-data.
+    /// What jobs have written down for each other and for people.
     #[must_use]
-    pub fn meta_data(&self) -> &BTreeMap<String, String> {
-        &self.meta_data
-    }
-
-    /// The run's artifacts, in the order of storing.
-    #[must_use]
-    pub fn artifacts(&self) -> &[Artifact] {
-        &self.artifacts
+    pub fn data(&self) -> &RunData {
+        &self.data
     }
 
     /// The outputs of a step that has run, by its key.
@@ -428,22 +497,16 @@ fn job_id(index: usize) -> JobId {
 
 /// Whether the first rule that fits the failure has a try left; counts it.
 fn retry(step: &StepJob, result: &JobResult, used: &mut Vec<u32>) -> bool {
-    used.resize(step.retry.len(), 0);
-    let fits = |statuses: &Option<Vec<i32>>| match statuses {
-        Some(statuses) => statuses.contains(&result.exit_status),
-        None => result.exit_status > 0,
+    used.resize(step.retry.automatic.len(), 0);
+    let named = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+    let (signal, signal_reason) = (named(&result.signal), named(&result.signal_reason));
+    let ended = Ended {
+        exit_status: result.exit_status.into(),
+        signal: signal.as_deref(),
+        signal_reason: signal_reason.as_deref(),
     };
-    let Some(rule) = step.retry.iter().position(|rule| fits(&rule.exit_status)) else { return false };
-    let again = used[rule] < step.retry[rule].limit;
-    used[rule] += u32::from(again);
+    let Some((position, rule)) = step.retry.rule_for(ended) else { return false };
+    let again = u64::from(used[position]) < rule.limit;
+    used[position] += u32::from(again);
     again
-}
-
-impl Job {
-    /// Whether this job, having failed with this status, leaves the run unharmed.
-    #[must_use]
-    pub fn fails_softly(&self, exit_status: i32) -> bool {
-        let JobKind::Step(step) = &self.kind else { return false };
-        step.soft_fail.iter().any(|rule| rule.exit_status.is_none_or(|status| status == exit_status))
-    }
 }

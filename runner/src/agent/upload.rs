@@ -1,0 +1,104 @@
+//! Steps that a running job adds to its run: parsed, planned and admitted like those of the pipeline's own file.
+
+use crate::component::{Components, Loaded, admit, diagnose};
+use crate::event::EventKind;
+use crate::host::StepEngine;
+use crate::pipeline::{self, Diagnostic, Env, Precedence, Source};
+use crate::plan::{self, JobId, Settings};
+use crate::run::{JobState, RecordError, Recorder};
+use tokio::sync::Mutex;
+
+/// Takes steps into a run.
+pub struct Uploader {
+    engine: StepEngine,
+    loaded: Loaded,
+    settings: Settings,
+    components: Mutex<Components>,
+}
+
+/// What a job uploads.
+#[derive(Debug)]
+pub struct Upload {
+    /// The steps.
+    pub source: Source,
+    /// The environment to interpolate with; `None` to leave everything as written.
+    pub env: Option<Env>,
+    /// Whether jobs that have not begun are taken out.
+    pub replace: bool,
+    /// Whether warnings are as bad as errors.
+    pub reject_warnings: bool,
+}
+
+impl Uploader {
+    /// An uploader that finds components here, in a project with these settings.
+    #[must_use]
+    pub fn new(components: Components, settings: Settings) -> Self {
+        Self {
+            engine: components.engine().clone(),
+            loaded: components.loaded(),
+            settings,
+            components: Mutex::new(components),
+        }
+    }
+
+    /// The engine the components are compiled for.
+    #[must_use]
+    pub fn engine(&self) -> StepEngine {
+        self.engine.clone()
+    }
+
+    /// The components found, now and later.
+    #[must_use]
+    pub fn loaded(&self) -> Loaded {
+        self.loaded.clone()
+    }
+
+    /// Adds the steps behind the job; the warnings about them.
+    ///
+    /// # Errors
+    /// What is wrong with the steps, or why the run does not take them.
+    pub async fn upload(
+        &self,
+        recorder: &Recorder,
+        by: JobId,
+        attempt: u32,
+        upload: Upload,
+    ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let one = |finding| vec![finding];
+        let parsed = pipeline::parse(&upload.source).map_err(one)?;
+        let mut document = parsed.pipeline;
+        if let Some(mut env) = upload.env {
+            document.interpolate(&mut env, Precedence::Pipeline).map_err(one)?;
+        }
+        // One upload after the other: each is planned behind the jobs of those before it.
+        let mut components = self.components.lock().await;
+        let replace = upload.replace;
+        let standing = recorder.read(move |run| {
+            let is_gone = |state: JobState| {
+                let not_begun = matches!(state, JobState::Pending | JobState::Ready | JobState::Blocked);
+                state == JobState::Removed || replace && not_begun
+            };
+            let gone: Vec<bool> = run.plan().jobs().map(|(job, _)| is_gone(run.state(job))).collect();
+            (run.plan().clone(), gone)
+        });
+        let (standing, gone) = standing.await.map_err(|error| one(refused(&error)))?;
+        let gone = |job: JobId| gone[job.index()];
+        let (mut jobs, planning) = plan::extend(&standing, by, &gone, &document, &self.settings)?;
+        let mut warnings = parsed.warnings;
+        warnings.extend(planning);
+        if upload.reject_warnings && !warnings.is_empty() {
+            return Err(warnings);
+        }
+        if let Err(refusals) = admit(&mut jobs, &mut components).await {
+            return Err(diagnose(refusals, &document, &jobs));
+        }
+        let first = JobId(u32::try_from(standing.jobs.len()).unwrap_or(u32::MAX));
+        let kind = EventKind::StepsUploaded { job: by, attempt, replace, first, jobs };
+        recorder.record(kind).await.map_err(|error| one(refused(&error)))?;
+        Ok(warnings)
+    }
+}
+
+fn refused(error: &RecordError) -> Diagnostic {
+    Diagnostic::error(format!("the steps cannot be added: {error}"))
+}

@@ -1,0 +1,150 @@
+//! Trigger steps: a run of another pipeline of the same project, in this process.
+
+use super::context::ContextFlags;
+use super::drive::{Drive, preflight};
+use super::error::Error;
+use super::prepare::{PipelineFlags, Prepared};
+use super::project::Project;
+use super::run::Created;
+use crate::agent::{Ending, JobLog, Triggers, Uploader};
+use crate::event::{Event, EventKind, JobResult, RunResult};
+use crate::log::{EventLog, RunRecord};
+use crate::plan::{BuildContext, Job, TriggerJob};
+use crate::report::Output;
+use crate::run::{self, Finished, Slots, Stop};
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// Starts runs of other pipelines of one project.
+pub(super) struct LocalTriggers {
+    pub(super) directory: PathBuf,
+    /// The run whose steps trigger them.
+    pub(super) parent: RunRecord,
+    /// What that run builds.
+    pub(super) context: BuildContext,
+    /// How many runs have triggered one another to get there.
+    pub(super) depth: u32,
+    pub(super) slots: Slots,
+    /// Runs that nobody waits for.
+    pub(super) detached: TaskTracker,
+}
+
+/// Runs that may trigger one another; Buildkite's limit.
+const MAX_DEPTH: u32 = 10;
+
+#[async_trait::async_trait]
+impl Triggers for LocalTriggers {
+    async fn start(&self, job: &Job, trigger: &TriggerJob, log: &JobLog, ending: Ending) -> JobResult {
+        if self.depth >= MAX_DEPTH {
+            let message = format!("pipelines trigger one another more than {MAX_DEPTH} times");
+            return JobResult::failed(1, message, "Look for a pipeline that triggers itself, directly or by others.");
+        }
+        let output = if trigger.detached { JobLog::discard() } else { log.clone() };
+        match self.prepare(job, trigger, output, ending).await {
+            Ok(drive) => {
+                let number = drive.record.number;
+                if trigger.detached {
+                    log.line(&format!("run {number} of {} has started", trigger.pipeline));
+                    self.detached.spawn(async move {
+                        if let Err(error) = drive.drive().await {
+                            tracing::error!(run = number, "{}", error.render());
+                        }
+                    });
+                    return JobResult::passed(outputs(number));
+                }
+                match drive.drive().await {
+                    Ok(finished) => result(number, finished),
+                    Err(error) => failed(trigger, &error),
+                }
+            }
+            Err(error) => failed(trigger, &error),
+        }
+    }
+}
+
+impl LocalTriggers {
+    async fn prepare(&self, job: &Job, trigger: &TriggerJob, output: JobLog, ending: Ending) -> Result<Drive, Error> {
+        let flags = PipelineFlags {
+            file: Some(Project::open(&self.directory)?.triggered(&trigger.pipeline)?),
+            directory: self.directory.clone(),
+            env: trigger.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            context: ContextFlags::triggered(trigger, &self.context),
+        };
+        let Prepared { project, mut plan, components, .. } = flags.prepare().await?;
+        "trigger_job".clone_into(&mut plan.context.source);
+        plan.context.triggered_from_build_id.clone_from(&self.parent.id);
+        plan.context.triggered_from_build_number = self.parent.number.to_string();
+        plan.context.triggered_from_pipeline_slug.clone_from(&self.context.pipeline_slug);
+        plan.context.pipeline_slug.clone_from(&trigger.pipeline);
+        preflight(&plan).await?;
+        let settings = project.settings()?;
+        let created = Created::new(project, plan).await?;
+        let meta_data = (2..).zip(&trigger.meta_data).map(|(sequence, (key, value))| {
+            let kind = EventKind::MetaDataSet { key: key.clone(), value: value.clone() };
+            Event { sequence, at: run::now(), kind }
+        });
+        let meta_data: Vec<Event> = meta_data.collect();
+        if !meta_data.is_empty() {
+            created.log.append(&created.record.id, &meta_data).await?;
+        }
+        tracing::debug!(job = job.name, run = created.record.number, "triggered");
+        Ok(Drive {
+            project: created.project,
+            log: created.log,
+            record: created.record,
+            plan: created.plan,
+            files: created.files,
+            uploader: Arc::new(Uploader::new(components, settings)),
+            answers: HashMap::new(),
+            slots: self.slots,
+            wait: false,
+            output: Output::Log(output),
+            depth: self.depth + 1,
+            stop: stop(ending),
+            detached: self.detached.clone(),
+        })
+    }
+}
+
+fn result(number: u64, finished: Finished) -> JobResult {
+    let failed = |message: String| JobResult { outputs: outputs(number), ..JobResult::failed(1, message, "") };
+    match finished {
+        Finished::Over(RunResult::Failed) => failed(format!("run {number} failed")),
+        Finished::Over(RunResult::Cancelled) => failed(format!("run {number} was cancelled")),
+        // A run that waits for a person where that does not count as passed is not let go of before it is over.
+        Finished::Over(RunResult::Passed) | Finished::Blocked => JobResult::passed(outputs(number)),
+    }
+}
+
+/// What later jobs can read.
+fn outputs(number: u64) -> serde_json::Map<String, serde_json::Value> {
+    [("run".to_owned(), json!(number))].into_iter().collect()
+}
+
+fn failed(trigger: &TriggerJob, error: &Error) -> JobResult {
+    let message = format!("the pipeline `{}` cannot be run:\n{}", trigger.pipeline, error.render().trim_end());
+    JobResult::failed(1, message, "")
+}
+
+/// The job's way of ending as the run's.
+fn stop(ending: Ending) -> watch::Receiver<Stop> {
+    let (sender, receiver) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = ending.cancelled.cancelled() => {
+                sender.send_replace(Stop::Graceful);
+                tokio::select! {
+                    () = ending.killed.cancelled() => drop(sender.send_replace(Stop::Now)),
+                    () = sender.closed() => return,
+                }
+            }
+            () = sender.closed() => return,
+        }
+        sender.closed().await;
+    });
+    receiver
+}

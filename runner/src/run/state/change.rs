@@ -1,0 +1,234 @@
+//! What changes the course of a run: jobs that are added, cancelled one by one, or run again.
+
+use super::{Illegal, JobState, RunState, job_id};
+use crate::plan::{Dependency, Job, JobId, JobKind};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// Jobs of one run; what a run holds in memory and on the disk is bounded by it.
+const MAX_JOBS: usize = 200_000;
+
+impl RunState {
+    /// Jobs added by a running one stand behind it, and whatever waits for it waits for them too.
+    pub(super) fn upload(&mut self, by: JobId, replace: bool, first: JobId, added: &[Job]) -> Result<(), Illegal> {
+        let known = self.plan.jobs.len();
+        if first.index() != known {
+            return Err(Illegal(format!("the jobs were planned after {} others, and there are {known}", first.0)));
+        }
+        let all = known + added.len();
+        if all > MAX_JOBS {
+            return Err(Illegal(format!("a run has at most {MAX_JOBS} jobs")));
+        }
+        if added.iter().flat_map(|job| &job.depends_on).any(|dependency| dependency.job.index() >= all) {
+            return Err(Illegal("an uploaded job depends on one that is not there".to_owned()));
+        }
+        if replace {
+            self.ready.clear();
+            for status in &mut self.jobs {
+                if matches!(status.state, JobState::Pending | JobState::Ready | JobState::Blocked) {
+                    status.state = JobState::Removed;
+                    self.unfinished -= 1;
+                }
+            }
+        }
+        let waiting: Vec<(JobId, bool)> = self.dependents[by.index()]
+            .iter()
+            .copied()
+            .filter(|(job, _)| self.state(*job) == JobState::Pending)
+            .collect();
+        let new = || (known..all).map(job_id);
+        let mut plan = (*self.plan).clone();
+        plan.jobs.extend(added.iter().cloned());
+        for (job, allow_failure) in &waiting {
+            let allow_failure = *allow_failure;
+            plan.jobs[job.index()].depends_on.extend(new().map(|job| Dependency { job, allow_failure }));
+        }
+        self.plan = Arc::new(plan);
+        self.take_in(known);
+        for (job, allow_failure) in waiting {
+            for one in new() {
+                self.dependents[one.index()].push((job, allow_failure));
+                self.jobs[job.index()].remaining += 1;
+            }
+        }
+        for one in new() {
+            self.count_dependencies(one);
+        }
+        self.insert_behind(by, known);
+        let released: Vec<JobId> = new().filter(|job| self.jobs[job.index()].remaining == 0).collect();
+        for job in released {
+            if let Some(state) = self.release(job) {
+                self.settle(job, state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the jobs from `known` on the places behind another one.
+    fn insert_behind(&mut self, by: JobId, known: usize) {
+        let mut order: Vec<JobId> = (0..known).map(job_id).collect();
+        order.sort_unstable_by_key(|job| self.ranks[job.index()]);
+        let place = order.iter().position(|job| *job == by).map_or(known, |place| place + 1);
+        order.splice(place..place, (known..self.plan.jobs.len()).map(job_id));
+        self.ranks.resize(order.len(), 0);
+        for (rank, job) in (0..).zip(&order) {
+            self.ranks[job.index()] = rank;
+        }
+        self.ready = std::mem::take(&mut self.ready).into_iter().map(|(_, _, job)| self.turn(job)).collect();
+        self.sort_groups();
+    }
+
+    /// Puts the jobs of each concurrency group into the order of the pipeline, but what a job depends on before it:
+    /// else a group that keeps this order could wait for itself.
+    pub(super) fn sort_groups(&mut self) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let mut waits: Vec<usize> = self.plan.jobs.iter().map(|job| job.depends_on.len()).collect();
+        let turn = |job: usize| Reverse((self.ranks[job], job));
+        let mut free: BinaryHeap<_> = (0..waits.len()).filter(|job| waits[*job] == 0).map(turn).collect();
+        let mut places = vec![u32::MAX; waits.len()];
+        let mut place = 0;
+        while let Some(Reverse((_, job))) = free.pop() {
+            places[job] = place;
+            place += 1;
+            for (dependent, _) in &self.dependents[job] {
+                let waiting = &mut waits[dependent.index()];
+                *waiting -= 1;
+                if *waiting == 0 {
+                    free.push(turn(dependent.index()));
+                }
+            }
+        }
+        for jobs in self.groups.values_mut() {
+            jobs.sort_by_key(|job| places[job.index()]);
+        }
+    }
+
+    /// Counts anew what a job waits for, from the states of what it depends on.
+    fn count_dependencies(&mut self, job: JobId) {
+        let (mut remaining, mut doomed) = (0, false);
+        for dependency in &self.plan.job(job).depends_on {
+            let state = self.state(dependency.job);
+            remaining += u32::from(!state.is_over());
+            doomed |=
+                state.is_over() && !state.satisfies() && !(dependency.allow_failure && state != JobState::Cancelled);
+        }
+        let status = &mut self.jobs[job.index()];
+        (status.remaining, status.doomed) = (remaining, doomed);
+    }
+
+    pub(super) fn cancel_job(&mut self, job: JobId) -> Result<(), Illegal> {
+        match self.jobs.get_mut(job.index()).map(|status| (status.state, status)) {
+            None => Err(Illegal(format!("the plan has no job {}", job.0))),
+            Some((JobState::Running, status)) => {
+                status.cancelling = true;
+                Ok(())
+            }
+            Some((JobState::Pending | JobState::Ready | JobState::Blocked, _)) => {
+                self.ready.remove(&self.turn(job));
+                self.settle(job, JobState::Cancelled);
+                Ok(())
+            }
+            Some(_) => Err(Illegal(format!("`{}` is over", self.plan.job(job).name))),
+        }
+    }
+
+    /// Asks the jobs that want to end as soon as the run fails to do so; those that have not begun are returned.
+    pub(super) fn cancel_because_failing(&mut self) -> Vec<JobId> {
+        let plan = self.plan.clone();
+        let mut not_begun = Vec::new();
+        for (id, job) in plan.jobs() {
+            if !matches!(&job.kind, JobKind::Step(step) if step.cancel_on_build_failing) {
+                continue;
+            }
+            match self.state(id) {
+                JobState::Running => self.jobs[id.index()].cancelling = true,
+                JobState::Pending | JobState::Ready => {
+                    self.ready.remove(&self.turn(id));
+                    // Nothing that settles in the meantime may release it.
+                    self.jobs[id.index()].state = JobState::Cancelled;
+                    not_begun.push(id);
+                }
+                _ => {}
+            }
+        }
+        not_begun
+    }
+
+    /// Jobs that are over run again; what did not run because of them waits for them again.
+    pub(super) fn retry(&mut self, jobs: &[JobId]) -> Result<(), Illegal> {
+        for job in jobs {
+            self.may_retry(*job)?;
+        }
+        let mut reopened = Vec::new();
+        let mut way: Vec<JobId> = jobs.to_vec();
+        let mut seen = vec![false; self.jobs.len()];
+        while let Some(job) = way.pop() {
+            if std::mem::replace(&mut seen[job.index()], true) {
+                continue;
+            }
+            reopened.push(job);
+            let waiting = self.dependents[job.index()].iter().map(|(dependent, _)| *dependent);
+            way.extend(waiting.filter(|one| matches!(self.state(*one), JobState::NotRun | JobState::Cancelled)));
+        }
+        for job in &reopened {
+            let status = &mut self.jobs[job.index()];
+            (status.state, status.cancelling) = (JobState::Pending, false);
+        }
+        for job in &reopened {
+            self.count_dependencies(*job);
+        }
+        self.result = None;
+        self.cancelled = false;
+        self.unfinished = self.jobs.iter().filter(|status| !status.state.is_over()).count();
+        self.failed = self.jobs.iter().any(|status| status.state.fails());
+        for job in reopened {
+            let status = &mut self.jobs[job.index()];
+            // What it depends on let it run before.
+            status.doomed &= status.attempt == 0;
+            if status.state == JobState::Pending
+                && status.remaining == 0
+                && let Some(state) = self.release(job)
+            {
+                self.settle(job, state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a person may have a job run again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_retry(&self, job: JobId) -> Result<(), Illegal> {
+        let Some(status) = self.jobs.get(job.index()) else {
+            return Err(Illegal(format!("the plan has no job {}", job.0)));
+        };
+        let planned = self.plan.job(job);
+        let name = &planned.name;
+        match status.state {
+            _ if status.state.is_over() && status.attempt == 0 => {
+                return Err(Illegal(format!("`{name}` did not run; retry what it waited for")));
+            }
+            JobState::Failed | JobState::SoftFailed | JobState::Cancelled | JobState::Passed => {}
+            _ => return Err(Illegal(format!("`{name}` is not over"))),
+        }
+        match &planned.kind {
+            JobKind::Step(step) if !step.retry.manual.allowed => {
+                let reason = step.retry.manual.reason.as_deref().unwrap_or("its step does not allow it");
+                Err(Illegal(format!("`{name}` cannot be retried: {reason}")))
+            }
+            JobKind::Step(step) if status.state == JobState::Passed && !step.retry.manual.permit_on_passed => {
+                Err(Illegal(format!(
+                    "`{name}` has passed, and its step does not allow to run it again: \
+                     retry: {{ manual: {{ permit_on_passed: true }} }}"
+                )))
+            }
+            JobKind::Trigger(_) if status.state == JobState::Passed => Err(Illegal(format!("`{name}` has passed"))),
+            JobKind::Step(_) | JobKind::Trigger(_) => Ok(()),
+            JobKind::Wait | JobKind::Gate(_) => Err(Illegal(format!("`{name}` is not a step that runs"))),
+        }
+    }
+}
