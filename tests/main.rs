@@ -12,6 +12,7 @@ mod hostile;
 mod log_contract;
 mod mutations;
 mod outside;
+mod plugins;
 mod project;
 mod run;
 mod simulation;

@@ -81,8 +81,10 @@ impl Step for Command {
 
 /// The signal's name on Linux (signal(7)).
 fn signal_name(number: u8) -> String {
-    const NAMES: [&str; 15] =
-        ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"];
+    const NAMES: [&str; 15] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM",
+    ];
     let name = usize::from(number).checked_sub(1).and_then(|index| NAMES.get(index));
     name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }

@@ -64,5 +64,6 @@ fn tag(target: &Target) -> String {
     let known = |name: &str| context::env(name).unwrap_or_default();
     let tag =
         format!("{}-{}-build-{}", known("BUILDKITE_PIPELINE_SLUG"), target.service, known("BUILDKITE_BUILD_NUMBER"));
-    tag.trim_start_matches('-').to_owned()
+    let tag = tag.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "-");
+    tag.trim_start_matches(['-', '.']).to_owned()
 }

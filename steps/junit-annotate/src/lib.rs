@@ -1,9 +1,10 @@
-//! Reads JUnit reports among the run's artifacts and writes a summary of what failed.
+//! Reads JUnit reports among the run's artifacts and annotates the run with what failed.
 
 mod report;
 mod summary;
 
 use report::Report;
+use runner_sdk::annotations::{self, Annotation, Style};
 use runner_sdk::{Context, Failure, Needs, Step, Unknown, artifacts, log};
 
 /// Which reports, and how to sum them up.
@@ -25,10 +26,10 @@ pub struct Params {
     /// Whether to name skipped tests.
     #[serde(default)]
     report_skipped: bool,
-    /// Whether to write a summary when nothing failed.
+    /// Whether to annotate when nothing failed.
     #[serde(default)]
     always_annotate: bool,
-    /// Under which name the summary is kept; one of the same name takes its place.
+    /// The annotation's name; a later one of the same name takes its place.
     #[serde(default = "default_context")]
     context: String,
 }
@@ -73,7 +74,7 @@ impl Step for JunitAnnotate {
     type Outputs = Outputs;
 
     fn needs(_params: &Params, _unknown: &Unknown) -> Result<Needs, Failure> {
-        Ok(Needs::new().artifacts(true))
+        Ok(Needs::new().artifacts(false).annotations())
     }
 
     fn run(params: Params) -> Result<Outputs, Failure> {
@@ -99,11 +100,12 @@ impl Step for JunitAnnotate {
         let summary = summary::summary(&report, &params);
         log::group(&summary::line(&report));
         if report.has_failed() || params.always_annotate {
-            for line in summary.lines() {
-                log::info(line);
+            for failed in summary::failed(&report, params.failure_format) {
+                log::info(&failed);
             }
-            let path = format!("{}.md", summary::file_name(&params.context));
-            artifacts::store(&path, summary.as_bytes()).context(format!("store `{path}`"))?;
+            let style = if report.has_failed() { Style::Error } else { Style::Info };
+            let annotation = Annotation { context: params.context.clone(), style, body: summary, extras: Vec::new() };
+            annotations::annotate(&annotation).context("annotate the run")?;
         }
         if report.has_failed() && params.fail_build_on_error {
             return Err(Failure::new(format!("tests failed: {}", summary::line(&report))));

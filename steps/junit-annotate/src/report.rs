@@ -6,6 +6,8 @@ use quick_xml::events::{BytesStart, Event};
 
 /// Bytes kept of what a failure says.
 const MAX_DETAIL: usize = 16 << 10;
+/// Bytes kept of a name.
+const MAX_NAME: usize = 512;
 /// Tests kept in full; the rest is counted.
 const MAX_KEPT: usize = 10_000;
 
@@ -59,11 +61,17 @@ impl Report {
         let mut case: Option<Case> = None;
         let mut in_detail = false;
         let mut suites = false;
+        let mut depth = 0u64;
         loop {
             buffer.clear();
             let event = reader
                 .read_event_into(&mut buffer)
                 .map_err(|error| format!("at byte {}: {error}", reader.error_position()))?;
+            match event {
+                Event::Start(_) => depth += 1,
+                Event::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
             match event {
                 Event::Start(tag) | Event::Empty(tag)
                     if matches!(tag.local_name().as_ref(), b"testsuites" | b"testsuite") =>
@@ -110,6 +118,7 @@ impl Report {
                     }
                     _ => {}
                 },
+                Event::Eof if depth > 0 => return Err("it ends too early".to_owned()),
                 Event::Eof => break,
                 _ => {}
             }
@@ -143,9 +152,9 @@ fn outcome(tag: &BytesStart<'_>) -> Option<Outcome> {
 
 fn test(tag: &BytesStart<'_>) -> Result<Case, String> {
     Ok(Case {
-        name: attribute(tag, "name")?,
-        class: attribute(tag, "classname")?,
-        file: attribute(tag, "file")?,
+        name: short(attribute(tag, "name")?),
+        class: short(attribute(tag, "classname")?),
+        file: short(attribute(tag, "file")?),
         time: attribute(tag, "time")?.replace(',', "").parse().unwrap_or_default(),
         ..Case::default()
     })
@@ -157,6 +166,12 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Result<String, String> {
     let Some(found) = found else { return Ok(String::new()) };
     let text = String::from_utf8_lossy(&found.value).into_owned();
     Ok(unescape(&text).map_or_else(|_| text.clone(), |text| text.into_owned()))
+}
+
+/// A name that fits a line.
+fn short(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(MAX_NAME));
+    name
 }
 
 fn character(number: &str) -> Option<char> {
@@ -206,6 +221,7 @@ mod tests {
             ("", "no `testsuite`"),
             ("<html></html>", "no `testsuite`"),
             ("<testsuite><testcase></testsuite>", "at byte"),
+            ("<testsuite><testcase>", "ends too early"),
         ] {
             let error = report.read(xml.as_bytes()).unwrap_err();
             assert!(error.contains(problem), "{xml}: {error}");

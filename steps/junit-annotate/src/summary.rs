@@ -5,6 +5,8 @@ use crate::{FailureFormat, Params};
 
 /// Failures shown in full; the rest is counted.
 const MAX_SHOWN: usize = 100;
+/// Bytes after which no further failure is shown in full: an annotation has 1 MiB at most.
+const MAX_BYTES: usize = 512 << 10;
 
 /// The counts in a line.
 pub fn line(report: &Report) -> String {
@@ -17,7 +19,12 @@ pub fn summary(report: &Report, params: &Params) -> String {
     let mut text = format!("**{}**\n", line(report));
     let failed: Vec<&Case> =
         report.cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed | Outcome::Error)).collect();
+    let mut shown = 0;
     for case in failed.iter().take(MAX_SHOWN) {
+        if text.len() > MAX_BYTES {
+            break;
+        }
+        shown += 1;
         text.push_str(&format!("\n<details>\n<summary>{}</summary>\n", escaped(&title(case, params.failure_format))));
         if !case.detail.is_empty() {
             text.push_str(&format!("\n<pre><code>{}</code></pre>\n", escaped(&case.detail)));
@@ -25,8 +32,8 @@ pub fn summary(report: &Report, params: &Params) -> String {
         text.push_str("\n</details>\n");
     }
     let total = usize::try_from(report.failures + report.errors).unwrap_or(usize::MAX);
-    if total > failed.len().min(MAX_SHOWN) {
-        text.push_str(&format!("\nand {} more\n", total - failed.len().min(MAX_SHOWN)));
+    if total > shown {
+        text.push_str(&format!("\nand {} more\n", total - shown));
     }
     if params.report_skipped {
         list(&mut text, "Skipped", report.cases.iter().filter(|case| case.outcome == Outcome::Skipped), |case| {
@@ -41,6 +48,12 @@ pub fn summary(report: &Report, params: &Params) -> String {
         });
     }
     text
+}
+
+/// A line for each failure.
+pub fn failed(report: &Report, format: FailureFormat) -> Vec<String> {
+    let failed = |case: &&Case| matches!(case.outcome, Outcome::Failed | Outcome::Error);
+    report.cases.iter().filter(failed).take(MAX_SHOWN).map(|case| format!("failed: {}", title(case, format))).collect()
 }
 
 fn list<'a>(text: &mut String, heading: &str, cases: impl Iterator<Item = &'a Case>, show: impl Fn(&Case) -> String) {
@@ -61,13 +74,6 @@ fn title(case: &Case, format: FailureFormat) -> String {
 /// Text that stays text in Markdown and HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// A name for the summary's file: letters, digits, `-`, `_` and `.` of the context, after the plugin's name.
-pub fn file_name(context: &str) -> String {
-    let kept: String =
-        context.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
-    format!("junit-annotate/{}", kept.trim_start_matches('.').chars().take(100).collect::<String>())
 }
 
 #[cfg(test)]
@@ -95,11 +101,5 @@ mod tests {
         let expected = "**3 tests, 1 failed, 0 with errors, 1 skipped**\n\n<details>\n<summary>&lt;b&gt; in c</summary>\n\n\
             <pre><code>&lt;/pre&gt;</code></pre>\n\n</details>\n\nSkipped:\n\n* s\n\nSlowest:\n\n* slow (3.00 s)\n";
         assert_eq!(summary(&report, &params()), expected);
-    }
-
-    #[test]
-    fn a_context_becomes_a_file_name() {
-        assert_eq!(file_name("junit"), "junit-annotate/junit");
-        assert_eq!(file_name("../a b"), "junit-annotate/-a-b");
     }
 }

@@ -4,8 +4,8 @@ use super::super::Error;
 use super::super::workspace::relative_path;
 use super::client::MAX_ARTIFACT;
 use super::{Secret, StepCtx, StepView};
-use crate::event::EventKind;
-use crate::host::bindings::runner::step::{artifacts, context, log, meta_data, secrets, types};
+use crate::event::{Annotation, AnnotationStyle, EventKind};
+use crate::host::bindings::runner::step::{annotations, artifacts, context, log, meta_data, secrets, types};
 use crate::plan::grant::Access;
 use std::time::Duration;
 use wasmtime::component::Resource;
@@ -14,6 +14,10 @@ use wasmtime::component::Resource;
 const MAX_MESSAGE: usize = 64 << 10;
 /// The runner's directory in the workspace, where the run itself is kept.
 const OWN_DIRECTORY: &str = ".runner";
+/// Characters of an annotation's name.
+const MAX_CONTEXT: usize = 100;
+/// The middle of Buildkite's 1 to 10 that annotations have unless told otherwise.
+const PRIORITY: u8 = 3;
 /// Bytes of a meta-data value; Buildkite's limit.
 const MAX_META_DATA: usize = 100 << 10;
 
@@ -229,6 +233,29 @@ fn artifact_path(path: &str) -> Result<String, Error> {
         return Err(Error::Invalid("an artifact's path has 1 to 1024 bytes".to_owned()));
     }
     Ok(path)
+}
+
+impl annotations::Host for StepView<'_> {
+    async fn annotate(&mut self, annotation: annotations::Annotation) -> Result<(), Error> {
+        let annotations::Annotation { context, style, body, extras: _ } = annotation;
+        let length = context.chars().count();
+        if length == 0 || length > MAX_CONTEXT || context.chars().any(char::is_control) {
+            return Err(Error::Invalid(format!(
+                "the context of an annotation has {length} characters; expected 1 to {MAX_CONTEXT}, none of them a control character"
+            )));
+        }
+        let scope = &self.ctx.scope;
+        scope.allow("annotations", "annotate", &context).await?;
+        let style = match style {
+            annotations::Style::Success => AnnotationStyle::Success,
+            annotations::Style::Info => AnnotationStyle::Info,
+            annotations::Style::Warning => AnnotationStyle::Warning,
+            annotations::Style::Error => AnnotationStyle::Error,
+        };
+        let body = scope.log.redacted(&body);
+        let annotation = Annotation { job: None, context, style, priority: PRIORITY, body };
+        Ok(scope.recorder.record(EventKind::Annotated { annotation, append: false }).await?)
+    }
 }
 
 impl secrets::Host for StepView<'_> {

@@ -15,6 +15,7 @@ pub fn excess(needed: &Grants, granted: &Grants) -> Option<Excess> {
         aws: aws(needed.aws.as_ref(), granted.aws.as_ref()),
         artifacts: access(needed.artifacts, granted.artifacts),
         meta_data: access(needed.meta_data, granted.meta_data),
+        annotations: needed.annotations && !granted.annotations,
     };
     (missing != Grants::default()).then_some(Excess { missing })
 }

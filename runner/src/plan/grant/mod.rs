@@ -42,6 +42,9 @@ pub struct Grants {
     /// Data shared by the jobs of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta_data: Option<Access>,
+    /// Whether annotations of the run may be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub annotations: bool,
 }
 
 /// Reading, or reading and writing.

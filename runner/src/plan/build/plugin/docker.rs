@@ -12,11 +12,9 @@ pub(super) const SHELL: [&str; 3] = ["/bin/sh", "-e", "-c"];
 const WORKDIR: &str = "/workdir";
 
 const PRIVILEGE: &str = "containers get no privileges, devices or namespaces of the host; remove it";
-const AGENT: &str =
-    "containers do not reach the agent; use the artifacts plugin, or `artifact_paths`, around the command";
 
 /// What cannot be had, whatever the container is for.
-pub(super) const REFUSED: [(&str, &str); 27] = [
+pub(super) const REFUSED: [(&str, &str); 26] = [
     ("privileged", PRIVILEGE),
     ("devices", PRIVILEGE),
     ("device-read-bps", PRIVILEGE),
@@ -41,14 +39,23 @@ pub(super) const REFUSED: [(&str, &str); 27] = [
     ("log-opt", "output goes to the job's log; remove it"),
     ("add-host", "run what is needed beside it with the docker-compose plugin"),
     ("publish", "nothing outside reaches the container; remove it"),
-    ("mount-buildkite-agent", AGENT),
     ("mount-ssh-agent", "containers do not reach the SSH agent; fetch what is needed before, on this machine"),
     ("leave-container", "containers are removed with their job; remove it"),
 ];
 
+/// The agent stays outside: what calls it within fails, and says so.
+pub(super) fn without_agent(options: &mut Options<'_>) {
+    let span = options.node("mount-buildkite-agent").map(|node| node.span);
+    if let (Some(span), Some(true)) = (span, options.flag("mount-buildkite-agent")) {
+        let message = "there is no `buildkite-agent` in the container: use the artifacts plugin, or `artifact_paths`";
+        options.warn(span, message);
+    }
+}
+
 /// Maps the docker plugin.
 pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     options.refuse(&REFUSED);
+    without_agent(options);
     options.refuse(&[
         ("load", "push the image to a registry, and name it in `image`"),
         ("platform", "images are those of the engine's platform; remove it"),
@@ -71,7 +78,7 @@ pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     ]);
     let Some(image) = options.text("image") else {
         options.error(options.span(), "the plugin `docker` names no image", "add `image: NAME:TAG`");
-        return Plugged::default();
+        return options.give_up();
     };
     let mut container = Container::new(&image.value);
     let mounted = options.flag("mount-checkout").unwrap_or(true);

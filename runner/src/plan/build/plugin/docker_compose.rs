@@ -58,6 +58,7 @@ const WITHOUT_EFFECT: [&str; 31] = [
 pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     options.without_effect(&WITHOUT_EFFECT);
     options.refuse(&docker::REFUSED);
+    docker::without_agent(options);
     options.refuse(&[
         ("leave-volumes", "volumes are removed with their job; remove it"),
         ("buildkit", BUILDER),
@@ -77,7 +78,7 @@ pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     if let Some(from) = options.texts("cache-from").unwrap_or_default().first() {
         options.warn(from.span, "`cache-from` has no effect: the engine's own cache is used");
     }
-    let Some(file) = file(options) else { return Plugged::default() };
+    let Some(file) = file(options) else { return options.give_up() };
     let mut compose = Compose { params: Map::new(), env: standard(facts), secrets: Vec::new() };
     compose.set("file", file);
     compose.set("network", "egress");

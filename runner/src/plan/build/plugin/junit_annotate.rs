@@ -41,7 +41,7 @@ pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     let phase = Phase {
         uses: "junit-annotate@1".to_owned(),
         params: Value::Object(params),
-        grants: Grants { artifacts: Some(Access::Write), ..Grants::default() },
+        grants: Grants { artifacts: Some(Access::Read), annotations: true, ..Grants::default() },
         ..Phase::default()
     };
     match facts.command {

@@ -24,14 +24,14 @@ pub(super) fn docker_login(options: &mut Options<'_>, _facts: &StepFacts<'_>) ->
     }
     let Some(username) = options.text("username") else {
         options.error(options.span(), "the plugin `docker-login` names no user", "add `username: NAME`");
-        return Plugged::default();
+        return options.give_up();
     };
     let Ok(user) = shlex::try_quote(&username.value) else {
         options.error(username.span, "the user's name holds a NUL character", "");
-        return Plugged::default();
+        return options.give_up();
     };
     let server = registry.clone().unwrap_or_default();
-    let Ok(server) = shlex::try_quote(&server) else { return Plugged::default() };
+    let Ok(server) = shlex::try_quote(&server) else { return options.give_up() };
     let server = if registry.is_some() { format!(" {server}") } else { String::new() };
     let script = format!(
         "printf %s \"${{{name}:?set this variable where the runner is started}}\" | docker login --username {user} --password-stdin{server}"

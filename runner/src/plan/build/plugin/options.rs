@@ -130,6 +130,12 @@ impl<'a> Options<'a> {
         value.map_err(|error| self.errors.push(error)).ok()
     }
 
+    /// Leaves the rest unread, because something is wrong that all of it depends on.
+    pub(super) fn give_up(&mut self) -> Plugged {
+        self.given.iter_mut().for_each(|given| given.read = true);
+        Plugged::default()
+    }
+
     /// What was made of the options, unless something was wrong with them.
     pub(super) fn finish(
         mut self,
