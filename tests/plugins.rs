@@ -28,7 +28,8 @@ steps:
       - test -n \"$$BASH_VERSION\"
   - wait
   - key: fails
-    command: echo kept > report; exit 7
+    env: {{ CHANGED: \"{{{{ steps.make.outputs.changed_files }}}}\" }}
+    command: echo $$CHANGED > report; exit 7
     soft_fail: [{{ exit_status: 7 }}]
 "
     ))
@@ -40,7 +41,7 @@ steps:
     said.expect_stdout("the command exited with status 7 in `debian:12-slim`");
     assert_eq!(read(&project, "sub/out"), "ABC\n");
     assert_eq!(read(&project, "env"), "pipeline step make true  /workdir/sub /workdir\n");
-    assert_eq!(read(&project, "report"), "kept\n", "what a failing command leaves comes back too");
+    assert_eq!(read(&project, "report"), "3\n", "what a failing command leaves comes back too");
     assert_eq!(read(&project, ".git/config"), "as it was\n");
     let mode = std::os::unix::fs::MetadataExt::mode(&project.path().join("made.sh").metadata().unwrap());
     assert_eq!(mode & 0o777, 0o755);
@@ -218,15 +219,14 @@ steps:
           no-cache: true
           cache-from: [\"app:{REGISTRY}/test-compose:v0\"]
   - wait
-  - command: docker pull -q {REGISTRY}/test-compose@$$DIGEST
-    key: pull
-    env: {{ DIGEST: \"{{{{ steps.image.outputs.pushed }}}}\" }}
-    soft_fail: true
+  - command: docker rmi {REGISTRY}/test-compose:v1; docker pull -q {REGISTRY}/test-compose:v1; echo \"$$PUSHED\"
+    env: {{ PUSHED: \"later steps see {{{{ steps.image.outputs.pushed }}}}\" }}
 "
     );
     let said = compose(&pipeline).runner(&["run"]).expect_status(0);
     said.expect_stderr("`cache-from` has no effect")
-        .expect_stdout(&format!("pushed {REGISTRY}/test-compose:v1 as sha256:"));
+        .expect_stdout(&format!("pushed {REGISTRY}/test-compose:v1 as sha256:"))
+        .expect_stdout(&format!("later steps see [\"{REGISTRY}/test-compose@sha256:"));
     let tags = std::process::Command::new("curl")
         .args(["-fsS", &format!("http://{REGISTRY}/v2/test-compose-built/tags/list")])
         .output()
@@ -493,7 +493,10 @@ fn plugins_of_real_pipelines() {
     for (count, problem) in &problems {
         eprintln!("{count:4} {problem}");
     }
-    assert!(planned >= 37 && ours_planned >= 90, "fewer than before: {planned} of {files} and {ours_planned} of {ours}");
+    assert!(
+        planned >= 37 && ours_planned >= 90,
+        "fewer than before: {planned} of {files} and {ours_planned} of {ours}"
+    );
 }
 
 /// Pushes the small image of these tests.

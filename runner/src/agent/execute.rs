@@ -9,7 +9,7 @@ use crate::capability::{JobName, JobScope, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, StepJob, substitute};
+use crate::plan::{Job, JobKind, StepJob, as_text, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -82,7 +82,8 @@ impl LocalAgent {
         let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
         let component = &component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
         let outputs = |key: &str| assignment.outputs.get(key);
-        let params = substitute(&step.params, &outputs)?;
+        let mut params = substitute(&step.params, &outputs)?;
+        as_text(&mut params, &step.references);
         if !step.references.is_empty() {
             self.check_known(component, step, &params).await?;
         }

@@ -12,5 +12,5 @@ pub use context::BuildContext;
 pub use job::{
     ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, StepJob, TriggerJob,
 };
-pub use outputs::{OutputReference, references, substitute};
+pub use outputs::{OutputReference, as_text, references, substitute};
 pub use settings::Settings;

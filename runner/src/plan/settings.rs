@@ -52,6 +52,10 @@ impl Settings {
     /// The first thing that is wrong, with its place.
     pub fn read(source: &Source) -> Result<Self, Diagnostic> {
         let Some(node) = document::first(source)?.filter(|node| !node.is_null()) else { return Ok(Self::default()) };
+        if node.as_mapping().is_none() {
+            let message = format!("the settings are {}, expected a mapping", node.describe());
+            return Err(Diagnostic::error(message).at(node.span));
+        }
         let settings: Self = serde_path_to_error::deserialize(node.to_json()).map_err(|error| {
             let place = node.nearest(&pointer_of(error.path())).span;
             Diagnostic::error(format!("not a setting: {}", error.into_inner())).at(place)
@@ -129,7 +133,7 @@ mod tests {
                 "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
                 "2:45 not a grant: `1` is not an AWS account",
             ),
-            ("[]", "1:1 not a setting: invalid type: sequence"),
+            ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");

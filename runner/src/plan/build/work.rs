@@ -162,8 +162,11 @@ impl Builder<'_> {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => {
                     let pointer = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
-                    work.references
-                        .extend(found.into_iter().map(|one| OutputReference { pointer: pointer.clone(), ..one }));
+                    work.references.extend(found.into_iter().map(|one| OutputReference {
+                        pointer: pointer.clone(),
+                        text: true,
+                        ..one
+                    }));
                     work.env.shift_remove(name);
                     env.insert(name.clone(), text);
                 }

@@ -10,6 +10,8 @@ mod junit_annotate;
 mod login;
 mod options;
 mod own;
+#[cfg(test)]
+mod tests;
 
 pub(super) use container::in_image;
 
@@ -108,11 +110,16 @@ impl Plugged {
 /// Where the plugins come from that are mapped here; others of the same name may mean something else.
 const OFFICIAL: &str = "github.com/buildkite-plugins/";
 
+fn is_official(source: &str) -> bool {
+    let source = source.split_once("://").map_or(source, |(_, rest)| rest);
+    source.strip_prefix("git@").unwrap_or(source).replacen("github.com:", "github.com/", 1).starts_with(OFFICIAL)
+}
+
 /// The table.
 fn map(plugin: &Plugin, facts: &StepFacts<'_>, warnings: &mut Vec<Diagnostic>) -> Result<Plugged, Vec<Diagnostic>> {
     let source = plugin.full_source();
     let map = match plugin.name().as_str() {
-        _ if !source.contains(OFFICIAL) => None,
+        _ if !is_official(&source) => None,
         "artifacts" => Some(artifacts::map as fn(&mut Options<'_>, &StepFacts<'_>) -> Plugged),
         "docker" => Some(docker::map as _),
         "docker-compose" => Some(docker_compose::map as _),
