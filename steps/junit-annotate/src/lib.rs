@@ -1,4 +1,4 @@
-//! Reads JUnit reports among the run's artifacts and annotates the run with what failed.
+//! Reads `JUnit` reports among the run's artifacts and annotates the run with what failed.
 
 mod report;
 mod summary;
@@ -11,7 +11,7 @@ use runner_sdk::{Context, Failure, Needs, Step, Unknown, artifacts, log};
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Artifacts that are JUnit reports: a path, or a pattern in which `*` stands for any run of characters.
+    /// Artifacts that are `JUnit` reports: a path, or a pattern in which `*` stands for any run of characters.
     #[schemars(length(min = 1))]
     artifacts: String,
     /// What a failure is called by, besides its name.

@@ -1,4 +1,4 @@
-//! JUnit's XML to counts and the tests that people want to see. The text may be hostile: nothing in it is expanded.
+//! `JUnit`'s XML to counts and the tests that people want to see. The text may be hostile: nothing in it is expanded.
 
 use quick_xml::Reader;
 use quick_xml::escape::{resolve_xml_entity, unescape};
@@ -126,7 +126,7 @@ impl Report {
         if suites { Ok(()) } else { Err("there is no `testsuite` in it".to_owned()) }
     }
 
-    fn add(&mut self, mut case: Case) {
+    fn add(&mut self, case: Case) {
         self.tests += 1;
         match case.outcome {
             Outcome::Passed => {}
@@ -134,7 +134,7 @@ impl Report {
             Outcome::Error => self.errors += 1,
             Outcome::Skipped => self.skipped += 1,
         }
-        case.detail = case.detail.trim().to_owned();
+        let case = Case { detail: case.detail.trim().to_owned(), ..case };
         if self.cases.len() < MAX_KEPT && (case.outcome != Outcome::Passed || case.time > 0.0) {
             self.cases.push(case);
         }
@@ -165,7 +165,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Result<String, String> {
     let found = tag.try_get_attribute(name).map_err(|error| error.to_string())?;
     let Some(found) = found else { return Ok(String::new()) };
     let text = String::from_utf8_lossy(&found.value).into_owned();
-    Ok(unescape(&text).map_or_else(|_| text.clone(), |text| text.into_owned()))
+    Ok(unescape(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned))
 }
 
 /// A name that fits a line.

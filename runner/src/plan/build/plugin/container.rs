@@ -126,7 +126,7 @@ pub(super) fn docker_size(text: &str) -> Option<ByteSize> {
     };
     let number: f64 = digits.parse().ok()?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
-    (number > 0.0 && number * factor < 1e15).then(|| ByteSize((number * factor) as u64))
+    (number > 0.0 && number * factor < 1e15).then_some(ByteSize((number * factor) as u64))
 }
 
 /// A path of the workspace as the pipeline names it, in normal form; `None` when it is another one.

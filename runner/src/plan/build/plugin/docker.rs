@@ -119,7 +119,7 @@ fn command(options: &mut Options<'_>, container: &mut Container, facts: &StepFac
             Shell::Default | Shell::Off => match shlex::split(script) {
                 Some(words) => container.set("args", json!(words)),
                 None => {
-                    options.error(options.span(), "the command ends within quotes", "close them, or name a `shell`")
+                    options.error(options.span(), "the command ends within quotes", "close them, or name a `shell`");
                 }
             },
         },
@@ -175,7 +175,9 @@ fn environment(options: &mut Options<'_>, container: &mut Container, facts: &Ste
         container.pass_all(facts);
     }
     if options.flag("propagate-aws-auth-tokens") == Some(true) {
-        AWS_VARIABLES.iter().for_each(|name| container.pass(name, facts));
+        for name in AWS_VARIABLES {
+            container.pass(name, facts);
+        }
     }
     if !env.is_empty() {
         container.set("env", Value::Object(env));

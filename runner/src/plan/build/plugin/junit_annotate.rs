@@ -1,4 +1,4 @@
-//! `junit-annotate`: a summary of JUnit reports; a step of its own, or after a command.
+//! `junit-annotate`: a summary of `JUnit` reports; a step of its own, or after a command.
 
 use super::options::Options;
 use super::{Plugged, StepFacts};
@@ -14,7 +14,7 @@ pub(super) fn map(options: &mut Options<'_>, facts: &StepFacts<'_>) -> Plugged {
     match options.text("artifacts") {
         Some(artifacts) => drop(params.insert("artifacts".to_owned(), artifacts.value.into())),
         None => {
-            options.error(options.span(), "the plugin `junit-annotate` names no reports", "add `artifacts: PATTERN`")
+            options.error(options.span(), "the plugin `junit-annotate` names no reports", "add `artifacts: PATTERN`");
         }
     }
     for (name, param) in [

@@ -115,7 +115,9 @@ fn ecr_script(region: Option<&str>, accounts: &[String]) -> String {
     if accounts.is_empty() {
         log_in("$(aws sts get-caller-identity --query Account --output text)");
     }
-    accounts.iter().for_each(|account| log_in(account));
+    for account in accounts {
+        log_in(account);
+    }
     lines.join("\n")
 }
 
