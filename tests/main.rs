@@ -6,6 +6,7 @@
 mod bad_input;
 mod blocked;
 mod cancel;
+mod context;
 mod corpus;
 mod examples;
 mod hostile;
@@ -16,4 +17,5 @@ mod plugins;
 mod project;
 mod run;
 mod simulation;
+mod strict;
 mod tidy;

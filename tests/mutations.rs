@@ -3,6 +3,7 @@
 use crate::corpus::corpus;
 use proptest::prelude::*;
 use runner::pipeline::condition::{Condition, Context, Scope};
+use runner::pipeline::lint::lint;
 use runner::pipeline::{CommandStep, Diagnostic, Env, Parsed, Precedence, Source, Span, Step, StepKind, parse_all};
 use std::path::Path;
 
@@ -126,6 +127,7 @@ fn damaged_pipelines() {
 fn read_all_of_it(text: &[u8]) {
     let Ok(source) = Source::from_bytes("pipeline.yml", text) else { return };
     let places = Places(&source);
+    places.check(&lint(&source, &Env::default()).join(Vec::new()));
     let parsed = match parse_all(&source) {
         Ok(parsed) => parsed,
         Err(finding) => return places.check(&[finding]),

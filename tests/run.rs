@@ -290,3 +290,26 @@ fn a_triggered_run_that_fails_fails_its_trigger_unless_nobody_waits_for_it() {
         .expect_stderr("nowhere.yml:2")
         .expect_stderr("nobody-knows");
 }
+
+#[test]
+fn a_failed_job_is_run_again_with_what_waited_for_it() {
+    let project = Project::with(
+        "steps:
+  - { key: fine, command: echo x >> fine }
+  - { key: flaky, command: test -e mended, depends_on: fine }
+  - { key: after, command: touch after, depends_on: flaky }
+  - { key: never, command: exit 1, soft_fail: true, retry: { manual: { allowed: false, reason: it is of no use } } }
+",
+    );
+    project.runner(&["run"]).expect_status(1).expect_stdout("1 not run");
+    project.runner(&["retry", "1", "nobody"]).expect_status(2).expect_stderr("can be run again are: flaky");
+    project.runner(&["retry", "1", "never"]).expect_status(2).expect_stderr("it is of no use");
+    project.runner(&["retry", "1", "fine"]).expect_status(2).expect_stderr("permit_on_passed");
+    project.runner(&["retry", "1", "after"]).expect_status(2).expect_stderr("retry what it waited for");
+    project.runner(&["retry", "1", "flaky"]).expect_status(1);
+    std::fs::write(project.path().join("mended"), "").unwrap();
+    let said = project.runner(&["retry", "1", "flaky"]).expect_status(0);
+    said.expect_stdout("(attempt 3)").expect_stdout("run 1 passed").expect_stdout("3 passed, 1 failed softly");
+    assert!(project.path().join("after").exists());
+    assert_eq!(std::fs::read_to_string(project.path().join("fine")).unwrap(), "x\n");
+}

@@ -1,88 +1,118 @@
-//! Random plans with random outcomes: whatever happens, the invariants of a run hold.
+//! Random plans with random outcomes, cancellations, uploads, retries and crashes: whatever happens, the invariants of
+//! a run hold, and a run that was interrupted ends like one that was not.
 
 use proptest::prelude::*;
 use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::pipeline::Span;
-use runner::pipeline::attribute::{AutomaticRetry, Retry, SoftFail};
-use runner::plan::{BuildContext, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants};
+use runner::pipeline::attribute::{AutomaticRetry, ConcurrencyMethod};
+use runner::plan::{
+    BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Plan, StepJob, grant::Grants,
+};
 use runner::run::{Command, JobState, RunState, Slots, schedule};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A step that may start these programs.
-fn step(programs: &[&str]) -> JobKind {
-    JobKind::Step(Box::new(StepJob {
+fn step(programs: &[&str]) -> StepJob {
+    StepJob {
         uses: "echo".to_owned(),
-        component: None,
-        command: false,
         params: serde_json::json!({}),
-        references: Vec::new(),
         grants: Grants { process: programs.iter().map(ToString::to_string).collect(), ..Grants::default() },
-        env: indexmap::IndexMap::new(),
-        soft_fail: SoftFail::Never,
-        retry: Retry::default(),
-        cancel_on_build_failing: false,
-        timeout_minutes: None,
-        artifact_paths: Vec::new(),
-        before: Vec::new(),
-        after: Vec::new(),
-    }))
+        ..StepJob::default()
+    }
 }
 
-fn kinds() -> impl Strategy<Value = JobKind> {
-    prop_oneof![
-        3 => Just(step(&[])),
-        3 => Just(step(&["make"])),
-        1 => Just(JobKind::Wait),
-        1 => Just(JobKind::Gate(Gate::default())),
-    ]
+/// What is random about one job.
+#[derive(Debug, Clone)]
+struct Draw {
+    kind: u8,
+    dependencies: u64,
+    tolerated: u64,
+    skip: bool,
+    priority: i64,
+    /// A concurrency group and its limit; eager when the limit is even.
+    group: Option<(u8, u64)>,
+    retries: u64,
+    cancel_on_build_failing: bool,
 }
 
-/// A plan whose jobs depend on some of those before them.
-fn plans() -> impl Strategy<Value = Plan> {
-    let jobs = proptest::collection::vec((kinds(), any::<u64>(), any::<u64>(), 0u8..10, 0i64..3), 1..24);
-    jobs.prop_map(|jobs| {
-        let jobs = jobs.into_iter().enumerate().map(|(index, (kind, dependencies, tolerated, skip, priority))| Job {
-            name: format!("job-{index}"),
-            step_key: None,
-            label: String::new(),
-            group: None,
-            kind,
-            depends_on: (0..index)
-                .filter(|before| dependencies >> (before % 64) & 0b101 == 0b101)
-                .map(|before| Dependency {
-                    job: JobId(u32::try_from(before).unwrap()),
-                    allow_failure: tolerated >> (before % 64) & 0b11 == 0b11,
-                })
-                .collect(),
-            skip: (skip == 0).then(|| "skipped".to_owned()),
-            priority,
-            concurrency: None,
-            span: (0, 0),
-        });
-        Plan {
-            pipeline: String::new(),
-            context: BuildContext::default(),
-            env: indexmap::IndexMap::new(),
-            jobs: jobs.collect(),
+fn draws(jobs: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Draw>> {
+    let group = proptest::option::weighted(0.4, (0u8..2, 1u64..4));
+    let draw = (0u8..8, any::<u64>(), any::<u64>(), 0u8..10, 0i64..3, group, 0u64..3, 0u8..6);
+    let draw = draw.prop_map(|(kind, dependencies, tolerated, skip, priority, group, retries, failing)| Draw {
+        kind,
+        dependencies,
+        tolerated,
+        skip: skip == 0,
+        priority,
+        group,
+        retries,
+        cancel_on_build_failing: failing == 0,
+    });
+    proptest::collection::vec(draw, jobs)
+}
+
+/// The job of a draw, at a position behind jobs it may depend on.
+fn job(name: String, index: usize, draw: &Draw) -> Job {
+    let kind = match draw.kind {
+        0 => JobKind::Wait,
+        1 => JobKind::Gate(Gate::default()),
+        kind => {
+            let mut step = step(if kind % 2 == 0 { &["make"] } else { &[] });
+            let everything = AutomaticRetry::everything(Span::default());
+            step.retry.automatic = vec![AutomaticRetry { limit: draw.retries, ..everything }];
+            step.cancel_on_build_failing = draw.cancel_on_build_failing;
+            JobKind::Step(Box::new(step))
         }
-    })
+    };
+    let depends = |before: &usize| draw.dependencies >> (before % 64) & 0b101 == 0b101;
+    let is_step = matches!(kind, JobKind::Step(_));
+    Job {
+        name,
+        step_key: None,
+        label: String::new(),
+        group: None,
+        group_label: None,
+        kind,
+        depends_on: (0..index)
+            .filter(depends)
+            .map(|before| Dependency {
+                job: JobId(u32::try_from(before).unwrap()),
+                allow_failure: draw.tolerated >> (before % 64) & 0b11 == 0b11,
+            })
+            .collect(),
+        skip: draw.skip.then(|| "skipped".to_owned()),
+        priority: draw.priority,
+        concurrency: draw.group.filter(|_| is_step).map(|(group, limit)| ConcurrencyGroup {
+            name: format!("group-{group}-{limit}"),
+            limit,
+            method: if limit % 2 == 0 { ConcurrencyMethod::Eager } else { ConcurrencyMethod::Ordered },
+        }),
+        span: (0, 0),
+    }
 }
 
-/// What happens next, out of what can.
-#[derive(Debug, Clone, Copy)]
-struct Chance(u32);
+fn plan(draws: &[Draw]) -> Plan {
+    let jobs = draws.iter().enumerate().map(|(index, draw)| job(format!("job-{index}"), index, draw));
+    Plan {
+        pipeline: String::new(),
+        context: BuildContext::default(),
+        env: indexmap::IndexMap::new(),
+        jobs: jobs.collect(),
+    }
+}
 
 struct Simulation {
-    plan: Arc<Plan>,
     state: RunState,
     events: Vec<Event>,
     running: Vec<(JobId, u32)>,
+    slots: Slots,
 }
 
 impl Simulation {
-    fn new(plan: Plan) -> Self {
-        let plan = Arc::new(plan);
-        let mut simulation = Self { state: RunState::new(plan.clone()), plan, events: Vec::new(), running: Vec::new() };
+    fn new(plan: Plan, slots: Slots) -> Self {
+        let state = RunState::new(Arc::new(plan));
+        let mut simulation = Self { state, events: Vec::new(), running: Vec::new(), slots };
         simulation.happen(EventKind::RunCreated { plan: String::new() });
         simulation
     }
@@ -93,132 +123,275 @@ impl Simulation {
         self.events.push(event);
     }
 
-    /// One step of the driver: does what can be done, then lets one of the things happen that can.
-    fn step(&mut self, slots: Slots, Chance(chance): Chance) {
-        for command in schedule(&self.state, slots) {
-            match command {
-                Command::Start { job, attempt } => {
-                    self.check_dependencies(job);
-                    self.happen(EventKind::JobStarted { job, attempt });
-                    self.running.push((job, attempt));
+    /// Tells a fact that may not fit into the run's course.
+    fn offer(&mut self, kind: EventKind) {
+        let event = Event { sequence: self.state.sequence() + 1, at: 0, kind };
+        if self.state.apply(&event).is_ok() {
+            self.events.push(event);
+        }
+    }
+
+    /// Does what can be done.
+    fn act(&mut self) {
+        loop {
+            let commands = schedule(&self.state, self.slots);
+            if commands.is_empty() {
+                break;
+            }
+            for command in commands {
+                match command {
+                    Command::Start { job, attempt } => {
+                        self.check_dependencies(job);
+                        self.happen(EventKind::JobStarted { job, attempt });
+                        self.running.push((job, attempt));
+                    }
+                    Command::Block { job } => {
+                        self.check_dependencies(job);
+                        self.happen(EventKind::Blocked { job });
+                    }
+                    Command::Finish { result } => self.happen(EventKind::RunFinished { result }),
                 }
-                Command::Block { job } => {
-                    self.check_dependencies(job);
-                    self.happen(EventKind::Blocked { job });
-                }
-                Command::Finish { result } => self.happen(EventKind::RunFinished { result }),
             }
         }
         let running = self.state.running_count();
-        assert!(running.computing <= slots.computing && running.reaching <= slots.reaching);
-        let chance = chance as usize;
-        let blocked: Vec<JobId> = self.state.blocked().collect();
-        if self.state.run_result().is_some() {
-        } else if chance.is_multiple_of(97) && !self.state.is_cancelled() {
-            self.happen(EventKind::CancelRequested { by: String::new() });
-        } else if !self.running.is_empty() && (!chance.is_multiple_of(3) || blocked.is_empty()) {
-            let (job, attempt) = self.running.swap_remove(chance % self.running.len());
-            let outcome = match chance / 7 % 8 {
-                0 => Outcome::Failed,
-                1 => Outcome::SoftFailed,
-                _ if self.state.is_cancelled() => Outcome::Cancelled,
-                _ => Outcome::Passed,
-            };
-            let result = JobResult { outcome, ..JobResult::failed(i32::from(outcome != Outcome::Passed), "", "") };
-            self.happen(EventKind::JobFinished { job, attempt, result });
-        } else if let Some(job) = blocked.get(chance % blocked.len().max(1)) {
-            self.happen(EventKind::Unblocked { job: *job, by: String::new(), fields: indexmap::IndexMap::new() });
+        assert!(running.computing <= self.slots.computing && running.reaching <= self.slots.reaching);
+        self.check_groups();
+        let waits_for_nothing = self.running.is_empty() && self.state.blocked().next().is_none();
+        assert!(self.state.run_result().is_some() || !waits_for_nothing, "the run stands still");
+    }
+
+    fn finish(&mut self, chance: usize, outcome: impl Fn(&Job) -> Outcome) {
+        let (job, attempt) = self.running.swap_remove(chance % self.running.len());
+        let outcome =
+            if self.state.is_cancelling(job) { Outcome::Cancelled } else { outcome(self.state.plan().job(job)) };
+        let result = JobResult { outcome, ..JobResult::failed(i32::from(outcome != Outcome::Passed), "", "") };
+        self.happen(EventKind::JobFinished { job, attempt, result });
+    }
+
+    /// A running job adds steps to the run.
+    fn upload(&mut self, chance: usize, replace: bool, draws: &[Draw]) {
+        let (by, attempt) = self.running[chance % self.running.len()];
+        self.upload_from(by, attempt, replace, draws);
+    }
+
+    fn upload_from(&mut self, by: JobId, attempt: u32, replace: bool, draws: &[Draw]) {
+        let known = self.state.plan().jobs.len();
+        let parent = self.state.plan().job(by).name.clone();
+        let mut jobs = Vec::new();
+        for (index, draw) in draws.iter().enumerate() {
+            let mut job = job(format!("{parent}+{index}"), index, draw);
+            for dependency in &mut job.depends_on {
+                dependency.job = JobId(u32::try_from(known + dependency.job.index()).unwrap());
+            }
+            job.depends_on.push(Dependency { job: by, allow_failure: false });
+            jobs.push(job);
+        }
+        let first = JobId(u32::try_from(known).unwrap());
+        self.happen(EventKind::StepsUploaded { job: by, attempt, replace, first, jobs });
+    }
+
+    /// The process that drives the run is gone; another one goes on from the log.
+    fn crash(&mut self) {
+        self.state = RunState::replay(self.state.base().clone(), &self.events).unwrap();
+        for (job, attempt) in std::mem::take(&mut self.running) {
+            self.happen(EventKind::JobInterrupted { job, attempt });
         }
     }
 
     /// No job starts before everything it depends on is over, and well enough.
     fn check_dependencies(&self, job: JobId) {
-        for dependency in &self.plan.job(job).depends_on {
+        // A job that has begun before may begin again whatever has become of what it depends on.
+        if self.state.attempt(job) > 0 {
+            return;
+        }
+        for dependency in &self.state.plan().job(job).depends_on {
             let state = self.state.state(dependency.job);
             assert!(state.is_over(), "{job:?} starts before {:?}", dependency.job);
-            let well = matches!(state, JobState::Passed | JobState::SoftFailed | JobState::Skipped);
+            let well = matches!(state, JobState::Passed | JobState::SoftFailed | JobState::Skipped | JobState::Removed);
             assert!(well || dependency.allow_failure, "{job:?} starts after {state:?} of {:?}", dependency.job);
         }
     }
-}
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_run_ends_and_any_prefix_of_its_log_gives_the_same_state(
-        plan in plans(),
-        slots in (1usize..5, 1usize..5).prop_map(|(reaching, computing)| Slots { reaching, computing }),
-        chances in proptest::collection::vec(any::<u32>().prop_map(Chance), 400),
-    ) {
-        let mut simulation = Simulation::new(plan);
-        let mut chances = chances.into_iter();
-        while simulation.state.run_result().is_none() {
-            let chance = chances.next();
-            prop_assert!(chance.is_some(), "the run does not end");
-            simulation.step(slots, chance.unwrap_or(Chance(0)));
+    fn check_groups(&self) {
+        let mut running: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (job, _) in &self.running {
+            if let Some(group) = &self.state.plan().job(*job).concurrency {
+                running.entry(&group.name).or_insert((0, group.limit)).0 += 1;
+            }
         }
-        let Simulation { plan, state, events, .. } = simulation;
+        assert!(running.values().all(|(running, limit)| running <= limit), "{running:?}");
+    }
+
+    /// What a run's end must be like, and that its log alone gives the same.
+    fn check_end(&self) {
         let mut failed = false;
-        for (id, job) in plan.jobs() {
-            prop_assert!(state.state(id).is_over(), "{} has not ended", job.name);
-            failed |= state.state(id) == JobState::Failed;
+        for (id, job) in self.state.plan().jobs() {
+            assert!(self.state.state(id).is_over(), "{} has not ended", job.name);
+            failed |= matches!(self.state.state(id), JobState::Failed | JobState::Cancelled);
         }
-        let expected = match (state.is_cancelled(), failed) {
+        let expected = match (self.state.is_cancelled(), failed) {
             (true, _) => RunResult::Cancelled,
             (false, true) => RunResult::Failed,
             (false, false) => RunResult::Passed,
         };
-        prop_assert_eq!(state.run_result(), Some(expected));
-        // Recovery is the fold of the same events, wherever it begins.
-        for cut in [0, events.len() / 3, events.len() - 1, events.len()] {
-            let mut recovered = RunState::replay(plan.clone(), &events[..cut]).unwrap();
-            for event in &events[cut..] {
-                recovered.apply(event).unwrap();
-            }
-            for (id, _) in plan.jobs() {
-                prop_assert_eq!(recovered.state(id), state.state(id));
-            }
-            prop_assert_eq!(recovered.run_result(), state.run_result());
+        assert_eq!(self.state.run_result(), Some(expected));
+        let recovered = RunState::replay(self.state.base().clone(), &self.events).unwrap();
+        assert_eq!(recovered.plan(), self.state.plan());
+        for (id, _) in self.state.plan().jobs() {
+            assert_eq!(recovered.state(id), self.state.state(id));
         }
+        assert_eq!(recovered.run_result(), self.state.run_result());
+    }
+
+    /// What became of each job that was not taken out, by name.
+    fn ends(&self) -> BTreeMap<String, JobState> {
+        let all = self.state.plan().jobs().map(|(id, job)| (job.name.clone(), self.state.state(id)));
+        all.filter(|(_, state)| *state != JobState::Removed).collect()
+    }
+}
+
+fn slots() -> impl Strategy<Value = Slots> {
+    (1usize..5, 1usize..5).prop_map(|(reaching, computing)| Slots { reaching, computing })
+}
+
+/// An outcome that depends on the job's name and nothing else.
+fn fate(job: &Job) -> Outcome {
+    let sum = job.name.bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    match sum % 8 {
+        0 => Outcome::Failed,
+        1 => Outcome::SoftFailed,
+        _ => Outcome::Passed,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_as_its_jobs_do_and_its_log_says_the_same(
+        draws in draws(1..24),
+        uploaded in draws(1..4),
+        slots in slots(),
+        chances in proptest::collection::vec(any::<u32>(), 1500),
+    ) {
+        let mut run = Simulation::new(plan(&draws), slots);
+        let mut retried = 0;
+        for (left, chance) in chances.into_iter().map(|chance| chance as usize).enumerate() {
+            run.act();
+            if let Some(result) = run.state.run_result() {
+                run.check_end();
+                let again = run.state.plan().jobs().map(|(id, _)| id).find(|id| run.state.may_retry(*id).is_ok());
+                match again {
+                    Some(job) if result != RunResult::Passed && retried < 3 => {
+                        run.happen(EventKind::JobsRetried { jobs: vec![job], by: String::new() });
+                    }
+                    _ => break,
+                }
+                retried += 1;
+                continue;
+            }
+            let blocked: Vec<JobId> = run.state.blocked().collect();
+            let some_job = JobId(u32::try_from(chance % run.state.plan().jobs.len()).unwrap());
+            // Late in the day nothing new comes up, so that every run can end.
+            let early = left < 300;
+            match chance / 64 % 32 {
+                0 if early => run.crash(),
+                1 if early && !run.running.is_empty() => run.upload(chance, chance.is_multiple_of(5), &uploaded),
+                2 if early => run.offer(EventKind::JobCancelRequested { job: some_job, by: String::new() }),
+                3 if early && !run.state.is_cancelled() && chance.is_multiple_of(3) => {
+                    run.happen(EventKind::CancelRequested { by: String::new() });
+                }
+                4 if early => {
+                    run.offer(EventKind::JobsRetried { jobs: vec![some_job], by: String::new() });
+                }
+                _ if !run.running.is_empty() && (!chance.is_multiple_of(3) || blocked.is_empty()) => {
+                    run.finish(chance, |_| match chance / 7 % 8 {
+                        0 => Outcome::Failed,
+                        1 => Outcome::SoftFailed,
+                        _ => Outcome::Passed,
+                    });
+                }
+                _ => {
+                    if let Some(job) = blocked.get(chance % blocked.len().max(1)) {
+                        let fields = indexmap::IndexMap::new();
+                        run.happen(EventKind::Unblocked { job: *job, by: String::new(), fields });
+                    }
+                }
+            }
+        }
+        prop_assert!(run.state.run_result().is_some(), "the run does not end");
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_ends_like_one_that_was_not(
+        draws in draws(1..16),
+        uploaded in draws(1..4),
+        slots in slots(),
+        chances in proptest::collection::vec(any::<u32>(), 800),
+    ) {
+        let ends = |crashes: bool| {
+            // Whether a job is cancelled because another has failed depends on which of them is faster.
+            let patient = |draws: &[Draw]| -> Vec<Draw> {
+                draws.iter().map(|draw| Draw { cancel_on_build_failing: false, ..draw.clone() }).collect()
+            };
+            let (draws, uploaded) = (patient(&draws), patient(&uploaded));
+            let mut run = Simulation::new(plan(&draws), slots);
+            let mut uploads = BTreeSet::new();
+            for (left, chance) in chances.iter().map(|chance| *chance as usize).enumerate() {
+                run.act();
+                if run.state.run_result().is_some() {
+                    break;
+                }
+                // Some jobs add steps, in each of their attempts.
+                for (job, attempt) in run.running.clone() {
+                    let name = run.state.plan().job(job).name.clone();
+                    if name.ends_with('2') && !name.contains('+') && uploads.insert((job, attempt)) {
+                        run.upload_from(job, attempt, false, &uploaded);
+                    }
+                }
+                if crashes && left < 200 && chance.is_multiple_of(5) {
+                    run.crash();
+                } else if run.running.is_empty() {
+                    let blocked = run.state.blocked().next();
+                    let fields = indexmap::IndexMap::new();
+                    run.happen(EventKind::Unblocked { job: blocked.unwrap(), by: String::new(), fields });
+                } else {
+                    run.finish(chance, fate);
+                }
+            }
+            assert!(run.state.run_result().is_some(), "the run does not end");
+            run.check_end();
+            (run.ends(), run.state.run_result())
+        };
+        prop_assert_eq!(ends(false), ends(true));
     }
 }
 
 #[test]
 fn a_stale_attempt_cannot_end_a_job() {
-    let JobKind::Step(mut work) = step(&[]) else { unreachable!() };
-    work.retry.automatic = vec![AutomaticRetry { limit: 1, ..AutomaticRetry::everything(Span::default()) }];
-    let mut plan = Plan {
-        pipeline: String::new(),
-        context: BuildContext::default(),
-        env: indexmap::IndexMap::new(),
-        jobs: Vec::new(),
-    };
-    plan.jobs.push(Job {
-        name: "job".to_owned(),
-        step_key: None,
-        label: String::new(),
-        group: None,
-        kind: JobKind::Step(work),
-        depends_on: Vec::new(),
-        skip: None,
+    let draw = Draw {
+        kind: 3,
+        dependencies: 0,
+        tolerated: 0,
+        skip: false,
         priority: 0,
-        concurrency: None,
-        span: (0, 0),
-    });
-    let mut simulation = Simulation::new(plan);
+        group: None,
+        retries: 1,
+        cancel_on_build_failing: false,
+    };
+    let mut run = Simulation::new(plan(&[draw]), Slots::of(1));
     let failure = JobResult::failed(1, "", "");
     let job = JobId(0);
-    simulation.happen(EventKind::JobStarted { job, attempt: 1 });
-    simulation.happen(EventKind::JobFinished { job, attempt: 1, result: failure.clone() });
-    assert_eq!(simulation.state.state(job), JobState::Ready, "the rule has a try left");
-    simulation.happen(EventKind::JobStarted { job, attempt: 2 });
+    run.happen(EventKind::JobStarted { job, attempt: 1 });
+    run.happen(EventKind::JobFinished { job, attempt: 1, result: failure.clone() });
+    assert_eq!(run.state.state(job), JobState::Ready, "the rule has a try left");
+    run.happen(EventKind::JobStarted { job, attempt: 2 });
     let stale = Event {
-        sequence: simulation.state.sequence() + 1,
+        sequence: run.state.sequence() + 1,
         at: 0,
         kind: EventKind::JobFinished { job, attempt: 1, result: failure.clone() },
     };
-    assert!(simulation.state.apply(&stale).unwrap_err().to_string().contains("stale"));
-    simulation.happen(EventKind::JobFinished { job, attempt: 2, result: failure });
-    assert_eq!(simulation.state.state(job), JobState::Failed);
+    assert!(run.state.apply(&stale).unwrap_err().to_string().contains("stale"));
+    run.happen(EventKind::JobFinished { job, attempt: 2, result: failure });
+    assert_eq!(run.state.state(job), JobState::Failed);
 }

@@ -1,6 +1,6 @@
 //! One attempt of a job, from its assignment to its result.
 
-use super::environment::{RunFacts, is_secret_name, job_environment, own_environment};
+use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 use super::log::JobLog;
 use super::trigger::{Ending, Triggers};
 use super::upload::Uploader;
@@ -9,7 +9,7 @@ use crate::capability::{JobName, JobScope, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, StepJob, as_text, substitute};
+use crate::plan::{Job, JobKind, SecretVariable, StepJob, as_text, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -89,7 +89,31 @@ impl LocalAgent {
         }
         let workspace = Workspace::open(&self.workspace, step.grants.workspace.clone())
             .map_err(|error| format!("cannot open the workspace {}: {error}", self.workspace.display()))?;
-        let env = job_environment(&assignment.plan, job, step, assignment.attempt, &self.facts, own_environment());
+        let scope = JobScope {
+            name: Arc::new(JobName {
+                run: self.facts.run.clone(),
+                job: job.name.clone(),
+                attempt: assignment.attempt,
+                step_key: job.step_key.clone().unwrap_or_default(),
+                label: job.label.clone(),
+            }),
+            workspace: Arc::new(workspace),
+            log: log.clone(),
+            recorder: assignment.recorder.clone(),
+            cancelled: assignment.cancelled.child_token(),
+            decisions: Arc::default(),
+        };
+        let secrets = self.secrets(step, &scope).await?;
+        let facts = JobFacts {
+            plan: &assignment.plan,
+            job,
+            step,
+            attempt: assignment.attempt,
+            grace: self.grace,
+            secrets: &secrets,
+            unblocker: None,
+        };
+        let env = job_environment(&facts, &self.facts, own_environment());
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }
@@ -102,20 +126,7 @@ impl LocalAgent {
             component,
             grants: Arc::new(step.grants.clone()),
             programs,
-            scope: JobScope {
-                name: Arc::new(JobName {
-                    run: self.facts.run.clone(),
-                    job: job.name.clone(),
-                    attempt: assignment.attempt,
-                    step_key: job.step_key.clone().unwrap_or_default(),
-                    label: job.label.clone(),
-                }),
-                workspace: Arc::new(workspace),
-                log: log.clone(),
-                recorder: assignment.recorder.clone(),
-                cancelled: assignment.cancelled.child_token(),
-                decisions: Arc::default(),
-            },
+            scope,
             env: Arc::new(env),
             params: params.to_string(),
             timeout: step
@@ -129,6 +140,19 @@ impl LocalAgent {
 }
 
 impl LocalAgent {
+    /// The values of the step's secrets by variable, each recorded as used and replaced in the log from now on. That
+    /// they are named in the step is the permission.
+    async fn secrets(&self, step: &StepJob, scope: &JobScope) -> Result<Vec<(String, String)>, String> {
+        let mut values = Vec::with_capacity(step.secrets.len());
+        for SecretVariable { variable, name } in &step.secrets {
+            scope.allow("secrets", "set", name).await.map_err(|error| error.to_string())?;
+            let value = self.services.secrets.get(name).map_err(|error| error.to_string())?;
+            scope.log.redact(&value);
+            values.push((variable.clone(), value));
+        }
+        Ok(values)
+    }
+
     /// The checks that had to wait until the outputs of other jobs were known.
     async fn check_known(&self, component: &LoadedComponent, step: &StepJob, params: &Value) -> Result<(), String> {
         let mut asked = Asked::start(&self.engine, &self.services, component).await?;

@@ -13,13 +13,23 @@ use std::io::Write;
 /// grants. Needs neither Docker nor AWS.
 #[derive(Debug, Args)]
 pub(super) struct Check {
+    /// Also find what the format lets pass: unknown keys, values of the wrong kind, steps that never run, variables
+    /// that are replaced by nothing; the exit status is then 3
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     pipeline: PipelineFlags,
 }
 
 impl Check {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let Prepared { source, plan, warnings, .. } = self.pipeline.prepare().await?;
+        let (project, source) = self.pipeline.open()?;
+        let prepared = if self.strict {
+            self.pipeline.plan_strictly(project, source).await?
+        } else {
+            self.pipeline.plan(project, source).await?
+        };
+        let Prepared { source, plan, warnings, .. } = prepared;
         warn(&source, &warnings);
         let steps = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_)));
         let (skipped, runs): (Vec<_>, Vec<_>) = steps.partition(|job| job.skip.is_some());

@@ -11,7 +11,7 @@ use crate::event::{Event, EventKind, RunResult};
 
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
-use crate::plan::{Gate, JobId, JobKind, Plan, StepJob};
+use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
@@ -53,16 +53,12 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
     let uses_docker = plan
         .jobs
         .iter()
-        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if reaches_docker(step)));
+        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if step.reaches_docker()));
     if uses_docker {
         let services = services(std::path::PathBuf::new());
         docker::ping(&*services.docker).await.map_err(|error| Error::environment(error.to_string()))?;
     }
     Ok(())
-}
-
-fn reaches_docker(step: &StepJob) -> bool {
-    step.grants.docker.is_some() || step.phases().any(|phase| phase.grants.docker.is_some())
 }
 
 impl Drive {
@@ -107,6 +103,7 @@ impl Drive {
                 run: self.record.id.clone(),
                 number: self.record.number,
                 workspace: self.project.directory.display().to_string(),
+                agent: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             },
             workspace: self.project.directory.clone(),
             logs: self.files.logs.clone(),

@@ -2,6 +2,7 @@
 
 use super::diagnostic;
 use crate::log::LogError;
+use crate::pipeline::lint::Findings;
 use crate::pipeline::{Diagnostic, Source};
 use crate::run::DriveError;
 use std::process::ExitCode;
@@ -65,6 +66,19 @@ impl Error {
     #[must_use]
     pub fn pipeline(status: ExitStatus, source: Source, findings: Vec<Diagnostic>) -> Self {
         Self { findings, source: Some(source), ..Self::new(status, "") }
+    }
+
+    /// With what the strict check has found besides. An error that is not about the pipeline stays as it is.
+    #[must_use]
+    pub fn join(mut self, findings: Findings) -> Self {
+        if self.source.is_some() {
+            let ordinary = self.findings.len();
+            self.findings = findings.join(self.findings);
+            if self.findings.len() > ordinary {
+                self.status = ExitStatus::InvalidPipeline;
+            }
+        }
+        self
     }
 
     /// With a sentence on what to do.

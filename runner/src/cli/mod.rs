@@ -5,10 +5,13 @@ mod context;
 mod diagnostic;
 mod drive;
 mod error;
+mod opened;
 mod plan;
 mod prepare;
 mod project;
+mod retry;
 mod run;
+mod schema;
 mod trigger;
 mod unblock;
 
@@ -30,10 +33,12 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Start here:
   runner check                 is the pipeline all right?
+  runner check --strict        and free of typing errors?
   runner plan                  what would run, and what is it permitted?
   runner run                   run it
   runner run --branch master   run it as for another branch
   runner unblock 12 release    let run 12 go on past the block step `release`
+  runner retry 12 tests        run the job `tests` of run 12 again, and what waited for it
 
 Exit status:
   0 passed   1 failed   2 wrong usage   3 invalid pipeline   4 a grant is missing
@@ -48,6 +53,8 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Unblock(unblock::Unblock),
+    Retry(retry::Retry),
+    Schema(schema::Schema),
 }
 
 /// The program.
@@ -72,6 +79,8 @@ pub fn main() -> ExitCode {
             Command::Check(check) => check.run().await,
             Command::Plan(plan) => plan.run().await,
             Command::Unblock(unblock) => unblock.run().await,
+            Command::Retry(retry) => retry.run().await,
+            Command::Schema(schema) => schema.run(),
         }
     });
     // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.

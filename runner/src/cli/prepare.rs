@@ -9,8 +9,10 @@ use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
+use crate::pipeline::lint::lint;
 use crate::pipeline::{self, Diagnostic, Env, Precedence, Source, Span};
-use crate::plan::{self, JobKind, Plan};
+use crate::plan::variables::is_protected;
+use crate::plan::{self, BuildContext, JobKind, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,26 +52,50 @@ pub(super) struct Prepared {
 impl PipelineFlags {
     /// Reads, checks and plans.
     pub(super) async fn prepare(&self) -> Result<Prepared, Error> {
+        let (project, source) = self.open()?;
+        self.plan(project, source).await
+    }
+
+    /// Opens the project and reads the file.
+    pub(super) fn open(&self) -> Result<(Project, Source), Error> {
         let project = Project::open(&self.directory)?;
-        let file = self.file.as_deref();
-        let source = project.pipeline(file)?;
+        let source = project.pipeline(self.file.as_deref())?;
+        Ok((project, source))
+    }
+
+    /// Checks and plans, and finds what the format lets pass besides.
+    pub(super) async fn plan_strictly(&self, project: Project, source: Source) -> Result<Prepared, Error> {
+        // What cannot be read or interpolated is reported by the plan.
+        let mut document = pipeline::parse(&source).map(|parsed| parsed.pipeline).unwrap_or_default();
+        let mut detected = self.context.detect(&project.directory, &document, &source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let mut env = environment(&detected.context);
+        drop(document.interpolate(&mut env, Precedence::Pipeline));
+        let findings = lint(&source, &env);
+        match self.plan(project, source.clone()).await {
+            Ok(prepared) if findings.is_empty() => Ok(prepared),
+            Ok(Prepared { warnings, .. }) => {
+                Err(Error::pipeline(ExitStatus::InvalidPipeline, source, findings.join(warnings)))
+            }
+            Err(error) => Err(error.join(findings)),
+        }
+    }
+
+    /// Checks and plans.
+    pub(super) async fn plan(&self, project: Project, source: Source) -> Result<Prepared, Error> {
         let invalid = |findings| Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings);
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
-        let context = self.context.detect(&project.directory, &document, &source);
-        let mut env: Env = own_environment().collect();
-        for (name, value) in context.variables() {
-            env.set(name, value);
-        }
-        for (name, value) in &self.env {
-            env.set(name, value.clone());
-        }
+        let mut detected = self.context.detect(&project.directory, &document, &source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let mut env = environment(&detected.context);
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
-        let planned = plan::build_with(&document, &source.name, &context, &project.settings()?);
+        detected.find_changed_files(&project.directory, &document, &env);
+        warnings.append(&mut detected.warnings);
+        let planned = plan::build_with(&document, &source.name, &detected.context, &project.settings()?);
         let (mut plan, more) = planned.map_err(invalid)?;
         warnings.extend(more);
-        plan.env.extend(self.env.iter().cloned());
         find_triggered(&project, &plan, &source)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &project, services(PathBuf::new()));
@@ -80,6 +106,20 @@ impl PipelineFlags {
         }
         Ok(Prepared { project, source, plan, warnings, components })
     }
+}
+
+/// What a pipeline is interpolated with: our own environment, the build's, and what is built over both.
+fn environment(context: &BuildContext) -> Env {
+    let mut env: Env = own_environment().collect();
+    for (name, value) in &context.env {
+        env.set(name, value.clone());
+    }
+    for (name, value) in context.variables() {
+        if is_protected(name) || !context.env.contains_key(name) {
+            env.set(name, value);
+        }
+    }
+    env
 }
 
 /// The outside, with artifacts below a directory.

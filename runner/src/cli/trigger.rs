@@ -75,11 +75,14 @@ impl LocalTriggers {
             context: ContextFlags::triggered(trigger, &self.context),
         };
         let Prepared { project, mut plan, components, .. } = flags.prepare().await?;
-        "trigger_job".clone_into(&mut plan.context.source);
+        // The surrounding CI system counts the run that triggers.
+        plan.context.number = None;
+        plan.context.url.clear();
         plan.context.triggered_from_build_id.clone_from(&self.parent.id);
         plan.context.triggered_from_build_number = self.parent.number.to_string();
         plan.context.triggered_from_pipeline_slug.clone_from(&self.context.pipeline_slug);
         plan.context.pipeline_slug.clone_from(&trigger.pipeline);
+        plan.context.pipeline_name.clone_from(&trigger.pipeline);
         preflight(&plan).await?;
         let settings = project.settings()?;
         let created = Created::new(project, plan).await?;

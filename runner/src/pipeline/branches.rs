@@ -1,5 +1,7 @@
 //! The `branches` attribute: which branches a step is for.
 
+use std::collections::HashSet;
+
 /// Whether a branch matches patterns, each of which may be several separated by spaces.
 ///
 /// `*` stands for any characters, slashes too; a pattern that begins with `!` excludes. The branch matches when no
@@ -22,6 +24,15 @@ pub fn matches<P: AsRef<str>>(patterns: &[P], branch: &str) -> bool {
         }
     }
     matched || !wanted
+}
+
+/// Whether patterns certainly match no branch at all: each of those that include is also one that excludes.
+pub fn is_empty<P: AsRef<str>>(patterns: &[P]) -> bool {
+    let all = || patterns.iter().flat_map(|pattern| pattern.as_ref().split_whitespace());
+    let excluded: HashSet<&str> = all().filter_map(|pattern| pattern.strip_prefix('!')).collect();
+    let mut wanted = all().filter(|pattern| !pattern.starts_with('!')).peekable();
+    let nothing_left = wanted.peek().is_some() && wanted.all(|pattern| excluded.contains(pattern));
+    nothing_left || excluded.contains("*")
 }
 
 /// Matches without backtracking over more than the last `*`, so that hostile patterns stay cheap.

@@ -46,6 +46,7 @@ pub(super) struct Stacks {
     open: Vec<Open>,
     items: Vec<Node>,
     pairs: Vec<Pair>,
+    repeated: Vec<(String, Span)>,
 }
 
 impl Stacks {
@@ -70,7 +71,9 @@ impl Stacks {
         let place = Span::new(open.start, last.max(open.start));
         let kind = match open.collection {
             Collection::Sequence { first } => NodeKind::Sequence(self.items.drain(first..).collect()),
-            Collection::Mapping { first, .. } => NodeKind::Mapping(Box::new(build(&mut self.pairs, first)?)),
+            Collection::Mapping { first, .. } => {
+                NodeKind::Mapping(Box::new(build(&mut self.pairs, first, &mut self.repeated)?))
+            }
         };
         Ok(Some((Value { node: Node::new(kind, place), place, written: Written::Canonical }, open.anchor)))
     }
@@ -87,6 +90,11 @@ impl Stacks {
             },
         }
         Ok(None)
+    }
+
+    /// The keys that were replaced by an equal one in the same mapping.
+    pub(super) fn into_repeated(self) -> Vec<(String, Span)> {
+        self.repeated
     }
 
     /// Where the key stands whose value comes next.
@@ -132,7 +140,7 @@ impl PendingKey {
 
 /// Takes the pairs from `first` on for a mapping. Of equal keys the last value wins, in the place of the first. Keys that are written win over
 /// merged ones, and of merged ones the first; merged keys stand where their merge key stands.
-fn build(pairs: &mut Vec<Pair>, first: usize) -> Result<Mapping, Diagnostic> {
+fn build(pairs: &mut Vec<Pair>, first: usize, repeated: &mut Vec<(String, Span)>) -> Result<Mapping, Diagnostic> {
     let mut mapping = Mapping::with_capacity(pairs.len() - first);
     let merges = pairs[first..].iter().any(|pair| matches!(pair.key, Key::Merge));
     let own: HashSet<String> = if merges {
@@ -143,7 +151,10 @@ fn build(pairs: &mut Vec<Pair>, first: usize) -> Result<Mapping, Diagnostic> {
     for Pair { key, key_span, value } in pairs.drain(first..) {
         match key {
             Key::Text(key) => {
-                mapping.insert(key, Entry { key_span, value });
+                let (index, replaced) = mapping.insert_full(key, Entry { key_span, value });
+                if let (Some(replaced), Some((key, _))) = (replaced, mapping.get_index(index)) {
+                    repeated.push((key.clone(), replaced.key_span));
+                }
             }
             Key::Merge => merge(value, &own, &mut mapping)?,
         }

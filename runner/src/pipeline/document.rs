@@ -31,7 +31,19 @@ const NODE_COST: usize = 96;
 /// # Errors
 /// A diagnostic when the text is not YAML or breaks a limit.
 pub fn first(source: &Source) -> Result<Option<Node>, Diagnostic> {
+    Ok(first_document(source)?.map(|document| document.root))
+}
+
+/// [`first`] with what the rules of the format drop.
+pub(super) fn first_document(source: &Source) -> Result<Option<Document>, Diagnostic> {
     Documents::new(source)?.next_document()
+}
+
+/// One document of a text.
+pub(super) struct Document {
+    pub(super) root: Node,
+    /// Keys that stand in their mapping once more further on, and are therefore ignored.
+    pub(super) repeated: Vec<(String, Span)>,
 }
 
 /// Reads all documents of a text.
@@ -41,8 +53,8 @@ pub fn first(source: &Source) -> Result<Option<Node>, Diagnostic> {
 pub fn all(source: &Source) -> Result<Vec<Node>, Diagnostic> {
     let mut documents = Documents::new(source)?;
     let mut nodes = Vec::new();
-    while let Some(node) = documents.next_document()? {
-        nodes.push(node);
+    while let Some(document) = documents.next_document()? {
+        nodes.push(document.root);
     }
     Ok(nodes)
 }
@@ -85,7 +97,7 @@ impl<'a> Documents<'a> {
         Ok(Self { parser, allowance, text, shift, offsets: Offsets::new(text), read: 0, nodes: 0, copied: 0 })
     }
 
-    fn next_document(&mut self) -> Result<Option<Node>, Diagnostic> {
+    fn next_document(&mut self) -> Result<Option<Document>, Diagnostic> {
         while let Some((event, _)) = self.next_event()? {
             match event {
                 Event::DocumentStart(_) => return self.document().map(Some),
@@ -112,7 +124,7 @@ impl<'a> Documents<'a> {
     }
 
     /// Reads the events of one document up to its end.
-    fn document(&mut self) -> Result<Node, Diagnostic> {
+    fn document(&mut self) -> Result<Document, Diagnostic> {
         let mut anchors: HashMap<usize, Anchored> = HashMap::new();
         let mut stacks = Stacks::default();
         let mut root = None;
@@ -153,7 +165,8 @@ impl<'a> Documents<'a> {
             }
             root = stacks.push(value)?.or(root);
         }
-        Ok(root.unwrap_or(Node::new(NodeKind::Null, Span::default())))
+        let root = root.unwrap_or(Node::new(NodeKind::Null, Span::default()));
+        Ok(Document { root, repeated: stacks.into_repeated() })
     }
 
     /// The byte offset in the text of a position of the parser.

@@ -78,6 +78,35 @@ pub fn interpolate<'t>(text: &'t str, env: &Env) -> Result<Cow<'t, str>, Interpo
     Ok(Cow::Owned(out))
 }
 
+/// A variable in a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expansion<'t> {
+    /// The name of the variable.
+    pub name: &'t str,
+    /// Whether the string says what happens where the variable is not set.
+    pub has_alternative: bool,
+    /// Where the expansion starts in the string, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+}
+
+/// The variables that [`interpolate`] would replace, in order, without those in defaults.
+///
+/// # Errors
+/// Something after `${` that is no expansion.
+pub fn expansions(text: &str) -> Result<Vec<Expansion<'_>>, InterpolateError> {
+    let parts = Reader { text, at: 0 }.expression(false, 0)?;
+    let expansions = parts.into_iter().filter_map(|part| match part {
+        Part::Text(_) => None,
+        Part::Expansion { name, operation, start, end } => {
+            let has_alternative = !matches!(operation, Operation::Value | Operation::Substring { .. });
+            Some(Expansion { name, has_alternative, start, end })
+        }
+    });
+    Ok(expansions.collect())
+}
+
 /// A part of a string.
 enum Part<'t> {
     Text(&'t str),

@@ -51,8 +51,8 @@ fn pipeline(node: Node) -> Result<Parsed, Diagnostic> {
 }
 
 /// The kinds a mapping can be recognised as.
-#[derive(Clone, Copy)]
-enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
     Command,
     Wait,
     Input,
@@ -61,6 +61,14 @@ enum Kind {
 }
 
 impl Kind {
+    /// The kind of a step; `None` when it is not understood.
+    pub(super) fn of(step: &Mapping) -> Option<Self> {
+        match type_of(step).ok()? {
+            Some(name) => Self::by_type(name.value),
+            None => Self::by_keys(step),
+        }
+    }
+
     fn by_type(name: &str) -> Option<Self> {
         match name {
             "command" | "script" => Some(Self::Command),

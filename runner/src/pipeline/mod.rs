@@ -16,14 +16,18 @@ pub mod condition;
 mod decode;
 pub mod diagnostic;
 pub mod document;
+pub mod glob;
 pub mod interpolate;
 pub mod json;
+pub mod lint;
 pub mod load;
 pub mod matrix;
 pub mod model;
 pub mod node;
 mod plugin;
 pub mod scalar;
+pub mod schema;
+pub(crate) mod similar;
 mod timestamp;
 mod transform;
 

@@ -5,7 +5,7 @@ use super::{BuildContext, OutputReference};
 use crate::pipeline::attribute::{BlockedState, ConcurrencyMethod, Retry, SoftFail};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Everything a run will do, in an order in which dependencies come first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Job {
     /// `key` of the group it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What people call that group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_label: Option<String>,
     /// What it does.
     pub kind: JobKind,
     /// What has to be over before it starts.
@@ -100,7 +103,7 @@ pub enum JobKind {
 }
 
 /// A run of a component.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepJob {
     /// The reference as written, or `command` for a command step.
     pub uses: String,
@@ -120,6 +123,18 @@ pub struct StepJob {
     /// The step's own environment, over the pipeline's.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub env: IndexMap<String, String>,
+    /// Secrets that become variables of its environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretVariable>,
+    /// The tags an agent must have to run it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub agents: IndexMap<String, String>,
+    /// How it wants the repository checked out, setting by setting as written; the workspace here is what it is.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub checkout: Map<String, Value>,
+    /// Which of the step's jobs it is, when `parallelism` makes several of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<Parallel>,
     /// Which failures leave the run unharmed.
     #[serde(default)]
     pub soft_fail: SoftFail,
@@ -166,7 +181,13 @@ impl StepJob {
         self.before.iter().chain(&self.after)
     }
 
-    /// A phase as a step of its own, in the environment of this one.
+    /// Whether any part of it may use the Docker Engine.
+    #[must_use]
+    pub fn reaches_docker(&self) -> bool {
+        self.grants.docker.is_some() || self.phases().any(|phase| phase.grants.docker.is_some())
+    }
+
+    /// A phase as a step of its own, in the environment of this one. The step's secrets are for command lines alone.
     #[must_use]
     pub fn as_step(&self, phase: &Phase) -> Self {
         Self {
@@ -175,17 +196,31 @@ impl StepJob {
             command: phase.command,
             params: phase.params.clone(),
             grants: phase.grants.clone(),
-            env: self.env.clone(),
-            timeout_minutes: self.timeout_minutes,
+            secrets: if phase.command { self.secrets.clone() } else { Vec::new() },
             references: Vec::new(),
-            soft_fail: self.soft_fail.clone(),
-            retry: self.retry.clone(),
-            cancel_on_build_failing: self.cancel_on_build_failing,
-            artifact_paths: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
+            ..self.clone()
         }
     }
+}
+
+/// A secret that becomes a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVariable {
+    /// The variable.
+    pub variable: String,
+    /// The name of the secret where secrets are kept.
+    pub name: String,
+}
+
+/// One of several equal jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// Which one, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// A component decided on.

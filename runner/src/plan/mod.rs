@@ -6,11 +6,13 @@ pub mod grant;
 mod job;
 mod outputs;
 pub mod settings;
+pub mod variables;
 
 pub use build::{build, build_with, extend};
-pub use context::BuildContext;
+pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Phase, Plan, StepJob, TriggerJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Phase, Plan,
+    SecretVariable, StepJob, TriggerJob,
 };
 pub use outputs::{OutputReference, as_text, references, substitute};
 pub use settings::Settings;

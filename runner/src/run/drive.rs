@@ -115,7 +115,7 @@ pub enum DriveError {
     Illegal(#[from] Illegal),
 }
 
-/// How often the log is looked at for what other processes append, while a person is waited for.
+/// How often the log is looked at for what other processes append, while nothing happens here.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Requests and results taken into one batch.
@@ -187,7 +187,7 @@ impl Driver {
                         heard.facts.push(EventKind::CancelRequested { by: user() });
                     }
                 }
-                () = tokio::time::sleep(POLL), if is_blocked => self.catch_up().await?,
+                () = tokio::time::sleep(POLL) => self.catch_up().await?,
             }
         }
     }

@@ -173,6 +173,19 @@ impl Retry {
             .nested("retry", |retry, _| Self { automatic: automatic(retry), manual: manual(retry) })
             .unwrap_or_default()
     }
+
+    /// Reads the value of a `retry` key that stands in a step which may not be readable as a whole.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
+        let Some(mapping) = node.as_mapping() else {
+            return Err(vec![wrong("retry", node, "a mapping")]);
+        };
+        let mut reader = Reader::new(mapping);
+        let value = Self { automatic: automatic(&mut reader), manual: manual(&mut reader) };
+        reader.finish(value)
+    }
 }
 
 impl AutomaticRetry {

@@ -38,7 +38,7 @@ pub struct Dependency {
 }
 
 /// Globs of changed files that decide whether a step runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct IfChanged {
     /// At least one changed file must match one of these.
     pub include: Vec<String>,

@@ -3,6 +3,7 @@
 use super::expression::{Expression, Kind, Operator, Text};
 use super::variables::{Type, variable, variables};
 use super::{ConditionError, ErrorKind, Scope, environment, shell};
+use crate::pipeline::similar::closest;
 
 /// Checks a whole condition, which must be a boolean.
 pub(super) fn check(expression: &Expression, scope: Scope) -> Result<(), ConditionError> {
@@ -76,7 +77,7 @@ fn compatible(left: &Expression, right: &Expression, scope: Scope) -> Result<Typ
             match static_text(right) {
                 Some(word) if !words.words.contains(&word) => {
                     Err(invalid(right, format!("`{word}` is no {}", words.what)).help(
-                        match environment::closest(word, words.words.iter().copied()) {
+                        match closest(word, words.words.iter().copied()) {
                             Some(known) => format!("did you mean `{known}`?"),
                             None => format!("it is one of: {}", words.words.join(", ")),
                         },
@@ -147,7 +148,7 @@ fn unknown_variable(expression: &Expression, name: &str, scope: Scope) -> Condit
             .help("variables of steps exist only in the `if` of a step's notifications");
     }
     let error = invalid(expression, format!("`{name}` is not a variable"));
-    match environment::closest(name, variables(scope).map(|variable| variable.name)) {
+    match closest(name, variables(scope).map(|variable| variable.name)) {
         Some(known) => error.help(format!("did you mean `{known}`?")),
         None => error,
     }

@@ -1,6 +1,7 @@
 //! The environment variables a condition may name.
 
 use super::context::Context;
+use crate::pipeline::similar::closest;
 
 /// The variables of the `BUILDKITE_` family that conditions know; all others of it are mistakes.
 const KNOWN: [&str; 39] = [
@@ -114,31 +115,6 @@ fn diff_base(context: &Context) -> String {
     let queue = &context.build.merge_queue;
     let base = if context.pipeline.diff_against_merge_queue_commit { &queue.base_commit } else { &queue.base_branch };
     base.clone().filter(|_| queue.active).unwrap_or_default()
-}
-
-/// The candidate that is most like a name, if one is like it at all.
-pub(super) fn closest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let allowed = name.len().div_ceil(4);
-    candidates
-        .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// How many bytes must be inserted, removed or replaced to get from one text to the other.
-fn distance(left: &str, right: &str) -> usize {
-    let mut previous: Vec<usize> = (0..=right.len()).collect();
-    for (row, from) in left.bytes().enumerate() {
-        let mut diagonal = previous[0];
-        previous[0] = row + 1;
-        for (column, to) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = previous[column + 1];
-            previous[column + 1] = replaced.min(diagonal + 1).min(previous[column] + 1);
-        }
-    }
-    previous.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

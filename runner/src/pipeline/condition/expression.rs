@@ -63,6 +63,19 @@ impl Expression {
         };
         Self { kind, place, depth: 1 + inner.unwrap_or(0) }
     }
+
+    /// Whether its value depends on the build.
+    pub(super) fn asks(&self) -> bool {
+        match &self.kind {
+            Kind::Shell(_) | Kind::Variable(_) | Kind::Call(..) => true,
+            Kind::Text(text) => text.template.is_some(),
+            Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Pattern(_) => false,
+            Kind::List(items) => items.iter().any(Self::asks),
+            Kind::Not(inner) => inner.asks(),
+            Kind::Binary(_, sides) => sides.iter().any(Self::asks),
+            Kind::Choice(parts) => parts.iter().any(Self::asks),
+        }
+    }
 }
 
 impl Operator {

@@ -77,6 +77,11 @@ impl Condition {
         Ok(Self { expression })
     }
 
+    /// Whether the condition holds, when that is the same for all builds because it asks for nothing.
+    pub fn constant(&self) -> Option<bool> {
+        if self.expression.asks() { None } else { self.evaluate(&Context::default()).ok() }
+    }
+
     /// Whether the condition holds.
     ///
     /// # Errors

@@ -1,21 +1,31 @@
 //! Dependencies by key become edges between jobs.
 
 use super::{Builder, KeyDependency, id};
-use crate::pipeline::{Diagnostic, Span};
+use crate::pipeline::model::PlainStep;
+use crate::pipeline::similar::closest;
+use crate::pipeline::{Diagnostic, Mapping, Span, Step, StepKind};
 use crate::plan::job::{Dependency, Job, JobId};
+use std::collections::HashSet;
 
 impl Builder<'_> {
     /// Turns dependencies by key into edges, and puts dependencies first in the plan.
-    pub(super) fn connect(&mut self) {
+    pub(super) fn connect(&mut self, steps: &[Step]) {
+        let mut written: Option<HashSet<String>> = None;
         for (position, dependencies) in std::mem::take(&mut self.by_key).into_iter().enumerate() {
             for KeyDependency { step, allow_failure, output } in dependencies {
                 let Some(found) = self.keys.get(&step.value) else {
-                    let mut known: Vec<&str> = self.keys.keys().map(String::as_str).collect();
+                    // A step with an error of its own is there, though it has no jobs.
+                    let written = written.get_or_insert_with(|| keys(steps));
+                    if !self.errors.is_empty() && written.contains(&step.value) {
+                        continue;
+                    }
+                    let mut known: Vec<&str> = written.iter().map(String::as_str).collect();
                     known.sort_unstable();
                     let error = Diagnostic::error(format!("no step has the key `{}`", step.value)).at(step.span);
-                    self.errors.push(match known.as_slice() {
-                        [] => error.help("give the step it depends on a `key`"),
-                        known => error.help(format!("the keys are: {}", known.join(", "))),
+                    self.errors.push(match (closest(&step.value, known.iter().copied()), known.as_slice()) {
+                        (Some(meant), _) => error.help(format!("did you mean `{meant}`?")),
+                        (None, []) => error.help("give the step it depends on a `key`"),
+                        (None, known) => error.help(format!("the keys are: {}", known.join(", "))),
                     });
                     continue;
                 };
@@ -47,6 +57,33 @@ impl Builder<'_> {
             );
         }
     }
+}
+
+/// The keys of all steps, readable or not.
+fn keys(steps: &[Step]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    let mut open: Vec<&Step> = steps.iter().collect();
+    while let Some(step) = open.pop() {
+        let written = match &step.kind {
+            StepKind::Command(command) => command.key.as_ref().map(|key| key.value.clone()),
+            StepKind::Group(group) => {
+                open.extend(&group.steps);
+                group.key.as_ref().map(|key| key.value.clone())
+            }
+            StepKind::Wait(PlainStep::Mapping(mapping))
+            | StepKind::Input(PlainStep::Mapping(mapping))
+            | StepKind::Trigger(PlainStep::Mapping(mapping)) => key(mapping),
+            StepKind::Unknown(unknown) => unknown.contents.as_mapping().and_then(key),
+            _ => None,
+        };
+        found.extend(written);
+    }
+    found
+}
+
+fn key(step: &Mapping) -> Option<String> {
+    let entry = ["key", "id", "identifier"].iter().find_map(|key| step.get(*key))?;
+    entry.value.to_text().ok()
 }
 
 /// Jobs that wait for each other in a ring, if there are any.

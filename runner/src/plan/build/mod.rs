@@ -1,18 +1,22 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
+mod changed;
 mod connect;
+mod defaults;
 mod plugin;
 mod work;
 
 use super::BuildContext;
-use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Plan, TriggerJob};
+use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, TriggerJob};
 use super::settings::Settings;
 use crate::pipeline::attribute::{
-    CommandAttributes, Field, FieldKind, InputAttributes, Shared, SoftFail, TriggerAttributes,
+    CommandAttributes, Field, FieldKind, IfChanged, InputAttributes, Shared, SoftFail, TriggerAttributes,
 };
 use crate::pipeline::condition::{self, Condition, Scope};
+use crate::pipeline::model::Secret;
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline, Span, Spanned, Step, StepKind, branches};
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// Decides everything that can be decided before a run: which jobs there are, in which order, and which are skipped.
@@ -39,12 +43,10 @@ pub fn build_with(
     settings: &Settings,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context, settings);
-    let defaults = pipeline.attributes()?;
-    builder.priority = defaults.priority.unwrap_or_default();
-    builder.image = defaults.image;
+    builder.read_defaults(pipeline);
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
-    builder.connect();
+    builder.connect(&pipeline.steps);
     if builder.errors.is_empty() {
         let env = builder.pipeline_env;
         let plan = Plan { pipeline: name.to_owned(), context: context.clone(), env, jobs: builder.jobs };
@@ -55,7 +57,8 @@ pub fn build_with(
 }
 
 /// Plans steps that a running job adds to its plan: the new jobs, whose positions follow those of the plan. All of
-/// them wait for the job that added them, whatever else they wait for. `gone` are jobs whose keys are free again.
+/// them wait for the job that added them, whatever else they wait for. `gone` are jobs whose keys and
+/// names are free again.
 ///
 /// # Errors
 /// As [`build`].
@@ -71,20 +74,17 @@ pub fn extend(
     let env = plan.env.iter().chain(&own).map(|(name, value)| (name.clone(), value.clone())).collect();
     builder.facts = plan.context.facts(&env);
     builder.step_env = own;
-    let defaults = pipeline.attributes()?;
-    builder.priority = defaults.priority.unwrap_or_default();
-    builder.image = defaults.image;
+    builder.read_defaults(pipeline);
     builder.jobs.clone_from(&plan.jobs);
     builder.by_key.resize_with(plan.jobs.len(), Vec::new);
-    for (job, planned) in plan.jobs() {
+    for (job, planned) in plan.jobs().filter(|(job, _)| !gone(*job)) {
         builder.names.insert(planned.name.clone(), 1);
-        let keys = planned.step_key.iter().chain(&planned.group);
-        for key in keys.filter(|_| !gone(job)) {
+        for key in planned.step_key.iter().chain(&planned.group) {
             builder.keys.entry(key.clone()).or_default().push(job);
         }
     }
     builder.steps(&pipeline.steps, &mut Level { barrier: Some(by), ..Level::default() }, &Inherited::default());
-    builder.connect();
+    builder.connect(&pipeline.steps);
     let mut added = builder.jobs.split_off(plan.jobs.len());
     for job in &mut added {
         if !job.depends_on.iter().any(|dependency| dependency.job == by) {
@@ -104,6 +104,11 @@ struct Builder<'a> {
     step_env: IndexMap<String, String>,
     priority: i64,
     image: Option<Spanned<String>>,
+    agents: IndexMap<String, String>,
+    secrets: Vec<Secret>,
+    checkout: Map<String, Value>,
+    /// What was found out about each `if_changed`: many steps have the same.
+    changed: HashMap<IfChanged, bool>,
     jobs: Vec<Job>,
     /// Per job, what it depends on by key; resolved when all keys are known.
     by_key: Vec<Vec<KeyDependency>>,
@@ -136,6 +141,7 @@ struct Level {
 #[derive(Default, Clone)]
 struct Inherited {
     group: Option<String>,
+    group_label: Option<String>,
     skip: Option<String>,
     depends_on: Option<Vec<(Spanned<String>, bool)>>,
     allow_dependency_failure: bool,
@@ -153,6 +159,10 @@ impl<'a> Builder<'a> {
             step_env: IndexMap::new(),
             priority: 0,
             image: None,
+            agents: IndexMap::new(),
+            secrets: Vec::new(),
+            checkout: Map::new(),
+            changed: HashMap::new(),
             jobs: Vec::new(),
             by_key: Vec::new(),
             keys: HashMap::new(),
@@ -169,14 +179,23 @@ impl<'a> Builder<'a> {
     fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
         for step in steps {
             match &step.kind {
-                StepKind::Command(command) => self.command(command, step.span, level, inherited),
+                StepKind::Command(command) => {
+                    if self.command(command, step.span, level, inherited).is_none()
+                        && let Some(key) = &command.key
+                    {
+                        self.register(key, Vec::new());
+                    }
+                }
                 StepKind::Wait(wait) => {
-                    if let Some(attributes) = self.keep(wait.wait_attributes()) {
+                    if let Some(mut attributes) = self.keep(wait.wait_attributes()) {
+                        // The format has it for what does something.
+                        attributes.shared.if_changed = None;
                         self.wait(&attributes.shared, attributes.continue_on_failure, step.span, level, inherited);
                     }
                 }
                 StepKind::Input(input) => {
-                    if let Some(attributes) = self.keep(input.input_attributes()) {
+                    if let Some(mut attributes) = self.keep(input.input_attributes()) {
+                        attributes.shared.if_changed = None;
                         self.gate(&attributes, step.span, level, inherited);
                     }
                 }
@@ -189,6 +208,7 @@ impl<'a> Builder<'a> {
                     });
                     let handed_on = Inherited {
                         group: group.key.as_ref().map(|key| key.value.clone()),
+                        group_label: Some(shared.label.as_ref().map(|label| label.value.clone()).unwrap_or_default()),
                         skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
                         depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
                         allow_dependency_failure: shared.allow_dependency_failure,
@@ -215,21 +235,22 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) {
-        let Some(attributes) = self.keep(step.attributes()) else { return };
+    /// Makes the jobs of a command step; nothing when it has errors.
+    fn command(&mut self, step: &CommandStep, span: Span, level: &mut Level, inherited: &Inherited) -> Option<()> {
+        let attributes = self.keep(step.attributes())?;
         let first = self.jobs.len();
         if let Some(matrix) = &step.matrix {
-            let Some(permutations) = self.keep(matrix.permutations()) else { return };
+            let permutations = self.keep(matrix.permutations())?;
             for (index, permutation) in permutations.iter().enumerate() {
                 let expanded = step.for_permutation(permutation).map_err(|error| vec![error]);
-                let Some(expanded) = self.keep(expanded) else { return };
-                let Some(attributes) = self.keep(expanded.attributes()) else { return };
+                let expanded = self.keep(expanded)?;
+                let attributes = self.keep(expanded.attributes())?;
                 let soft_fail = permutation.soft_fail.as_ref().unwrap_or(&attributes.soft_fail).clone();
                 let part = Part { index, count: permutations.len(), parallel: false };
                 self.job(&expanded, &attributes, &soft_fail, span, level, inherited, Some(part));
             }
         } else if attributes.parallelism.is_some() {
-            let Some(count) = self.parallelism(attributes.parallelism.as_ref()) else { return };
+            let count = self.parallelism(attributes.parallelism.as_ref())?;
             for index in 0..count {
                 let part = Part { index, count, parallel: true };
                 self.job(step, &attributes, &attributes.soft_fail, span, level, inherited, Some(part));
@@ -242,6 +263,7 @@ impl<'a> Builder<'a> {
             self.register(key, made.clone());
         }
         level.since.extend(made);
+        Some(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site per way of expansion")]
@@ -258,11 +280,11 @@ impl<'a> Builder<'a> {
         let Some(mut work) = self.work(step, attributes, span) else { return };
         work.soft_fail.clone_from(soft_fail);
         if let Some(Part { index, count, parallel: true }) = part {
-            work.env.insert("BUILDKITE_PARALLEL_JOB".to_owned(), index.to_string());
-            work.env.insert("BUILDKITE_PARALLEL_JOB_COUNT".to_owned(), count.to_string());
+            work.parallel = Some(Parallel { index, count });
         }
+        self.defaults(&mut work, step, attributes);
         let shared = &attributes.shared;
-        self.without_effect(step, attributes);
+        self.without_effect(attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
         let label = label.unwrap_or_else(|| work::default_label(step, &work));
@@ -273,6 +295,7 @@ impl<'a> Builder<'a> {
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind: JobKind::Step(Box::new(work)),
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -351,16 +374,17 @@ impl<'a> Builder<'a> {
         let (name, label) = self.named(shared, "wait");
         let job = self.point(shared, name, label, JobKind::Wait, span, inherited);
         self.push(job, shared, &Inherited::default(), implicit);
-        if let Some(key) = &shared.key {
-            self.register(key, vec![id(self.jobs.len() - 1)]);
-        }
         let since = std::mem::take(&mut level.since);
         if tolerant {
             level.tolerated.extend(since);
         } else {
             level.tolerated.clear();
         }
-        level.barrier = Some(id(self.jobs.len() - 1));
+        let wait = id(self.jobs.len() - 1);
+        if let Some(key) = &shared.key {
+            self.register(key, vec![wait]);
+        }
+        level.barrier = Some(wait);
     }
 
     fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
@@ -412,6 +436,7 @@ impl<'a> Builder<'a> {
             step_key: shared.key.as_ref().map(|key| key.value.clone()),
             label,
             group: inherited.group.clone(),
+            group_label: inherited.group_label.clone(),
             kind,
             depends_on: Vec::new(),
             skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
@@ -453,12 +478,14 @@ impl<'a> Builder<'a> {
         if key.value.is_empty() {
             return;
         }
-        if self.keys.insert(key.value.clone(), jobs).is_some() {
+        if self.keys.contains_key(&key.value) {
             self.errors.push(
                 Diagnostic::error(format!("the key `{}` has already been used by another step", key.value))
                     .at(key.span),
             );
+            return;
         }
+        self.keys.insert(key.value.clone(), jobs);
     }
 
     /// Why a step is left out, in words that complete "skipped: …".
@@ -473,7 +500,7 @@ impl<'a> Builder<'a> {
             let patterns = branches.value.join(" ");
             return Some(format!("the branch `{}` does not match `branches: {patterns}`", self.context.branch));
         }
-        self.condition(shared)
+        self.condition(shared).or_else(|| self.unchanged(shared))
     }
 
     fn condition(&mut self, shared: &Shared) -> Option<String> {

@@ -21,19 +21,14 @@ impl Builder<'_> {
         env.extend(step.env.iter().map(|(name, value)| (name.clone(), value.value.value.clone())));
         let mut work = StepJob {
             uses: "command".to_owned(),
-            component: None,
-            command: false,
             params: json!({}),
-            references: Vec::new(),
-            grants: Grants::default(),
             env,
             soft_fail: attributes.soft_fail.clone(),
             retry: attributes.retry.clone(),
             cancel_on_build_failing: attributes.cancel_on_build_failing,
             timeout_minutes: attributes.timeout_in_minutes.as_ref().map(|minutes| minutes.value),
             artifact_paths: attributes.artifact_paths.iter().map(|path| path.value.clone()).collect(),
-            before: Vec::new(),
-            after: Vec::new(),
+            ..StepJob::default()
         };
         let mut plugged = self.plugins(step)?;
         if let Some(grants) = attributes.grants {
@@ -182,16 +177,12 @@ impl Builder<'_> {
     }
 
     /// Says which attributes are read and do nothing here, so that nobody relies on them.
-    pub(super) fn without_effect(&mut self, step: &CommandStep, attributes: &CommandAttributes<'_>) {
-        let first_secret = step.secrets.first().map(|secret| secret.key.span);
+    pub(super) fn without_effect(&mut self, attributes: &CommandAttributes<'_>) {
         let artifacts = attributes.artifact_paths.first().map(|path| path.span);
         let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
-        let changed = attributes.shared.if_changed.as_ref().map(|globs| globs.span);
         for (name, place, instead) in [
-            ("secrets", first_secret, "set them in the environment of the runner"),
             ("artifact_paths", artifacts, "the files stay in the workspace"),
             ("cache", cache, "the step runs every time"),
-            ("if_changed", changed, "the step runs whatever has changed"),
         ] {
             let Some(place) = place else { continue };
             let message = format!("`{name}` has no effect in this version: {instead}");

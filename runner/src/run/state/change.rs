@@ -54,6 +54,7 @@ impl RunState {
         }
         for one in new() {
             self.count_dependencies(one);
+            self.jobs[one.index()].added_by = Some(by);
         }
         self.insert_behind(by, known);
         let released: Vec<JobId> = new().filter(|job| self.jobs[job.index()].remaining == 0).collect();
@@ -119,6 +120,31 @@ impl RunState {
         (status.remaining, status.doomed) = (remaining, doomed);
     }
 
+    /// A job whose attempt did not end well is tried again. What that attempt added goes: the next one adds it anew.
+    pub(super) fn begin_anew(&mut self, job: JobId) {
+        self.take_out_added(job);
+        self.make_ready(job);
+    }
+
+    /// Takes out what a job added to the run and has not begun, because it waits for the job.
+    fn take_out_added(&mut self, by: JobId) {
+        for index in self.base.jobs.len()..self.jobs.len() {
+            let status = &self.jobs[index];
+            if status.added_by != Some(by) || status.attempt > 0 {
+                continue;
+            }
+            match status.state {
+                JobState::Pending | JobState::Ready | JobState::Blocked => {
+                    self.ready.remove(&self.turn(job_id(index)));
+                    self.settle(job_id(index), JobState::Removed);
+                }
+                _ => self.jobs[index].state = JobState::Removed,
+            }
+        }
+        // One of them may have been cancelled, and the run have failed by nothing else.
+        self.failed = self.failed && self.jobs.iter().any(|status| status.state.fails());
+    }
+
     pub(super) fn cancel_job(&mut self, job: JobId) -> Result<(), Illegal> {
         match self.jobs.get_mut(job.index()).map(|status| (status.state, status)) {
             None => Err(Illegal(format!("the plan has no job {}", job.0))),
@@ -159,8 +185,14 @@ impl RunState {
 
     /// Jobs that are over run again; what did not run because of them waits for them again.
     pub(super) fn retry(&mut self, jobs: &[JobId]) -> Result<(), Illegal> {
+        if jobs.is_empty() {
+            return Err(Illegal("nothing is to be retried".to_owned()));
+        }
         for job in jobs {
             self.may_retry(*job)?;
+        }
+        for job in jobs {
+            self.take_out_added(*job);
         }
         let mut reopened = Vec::new();
         let mut way: Vec<JobId> = jobs.to_vec();
@@ -171,13 +203,18 @@ impl RunState {
             }
             reopened.push(job);
             let waiting = self.dependents[job.index()].iter().map(|(dependent, _)| *dependent);
-            way.extend(waiting.filter(|one| matches!(self.state(*one), JobState::NotRun | JobState::Cancelled)));
+            // One that could have begun, and has not, waits once more.
+            let waits = [JobState::NotRun, JobState::Cancelled, JobState::Ready];
+            way.extend(waiting.filter(|one| waits.contains(&self.state(*one))));
         }
         for job in &reopened {
+            self.ready.remove(&self.turn(*job));
             let status = &mut self.jobs[job.index()];
             (status.state, status.cancelling) = (JobState::Pending, false);
         }
-        for job in &reopened {
+        let waiting = reopened.iter().flat_map(|job| &self.dependents[job.index()]).map(|(job, _)| *job);
+        let waiting: Vec<JobId> = waiting.filter(|job| self.state(*job) == JobState::Pending).collect();
+        for job in reopened.iter().chain(&waiting) {
             self.count_dependencies(*job);
         }
         self.result = None;

@@ -8,7 +8,7 @@ pub use data::RunData;
 use super::schedule::Slots;
 use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::pipeline::attribute::Ended;
-use crate::plan::{JobId, JobKind, Plan, StepJob};
+use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ struct JobStatus {
     retries: Vec<u32>,
     /// It is asked to end.
     cancelling: bool,
+    /// The job that added it to the run.
+    added_by: Option<JobId>,
     result: Option<JobResult>,
 }
 
@@ -150,6 +152,7 @@ impl RunState {
                 doomed: false,
                 retries: Vec::new(),
                 cancelling: false,
+                added_by: None,
                 result: None,
             });
             self.unfinished += 1;
@@ -254,7 +257,7 @@ impl RunState {
             && result.outcome == Outcome::Failed
             && matches!(&plan.job(job).kind, JobKind::Step(step) if retry(step, result, &mut status.retries));
         if again {
-            self.make_ready(job);
+            self.begin_anew(job);
             return Ok(());
         }
         let state = match result.outcome {
@@ -273,7 +276,7 @@ impl RunState {
         if self.cancelled || self.jobs[job.index()].cancelling {
             self.settle(job, JobState::Cancelled);
         } else {
-            self.make_ready(job);
+            self.begin_anew(job);
         }
         Ok(())
     }
@@ -486,8 +489,13 @@ impl RunState {
     /// The outputs of a step that has run, by its key.
     #[must_use]
     pub fn outputs(&self, step: &str) -> Option<&serde_json::Map<String, serde_json::Value>> {
-        let (job, _) = self.plan.jobs_of(step).next()?;
+        let (job, _) = self.jobs_of(step).next()?;
         self.result(job).map(|result| &result.outputs)
+    }
+
+    /// The jobs of a step, by its key, but for those that were taken out.
+    pub fn jobs_of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (JobId, &'a Job)> {
+        self.plan.jobs_of(key).filter(|(job, _)| self.state(*job) != JobState::Removed)
     }
 }
 

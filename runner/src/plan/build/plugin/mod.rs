@@ -53,8 +53,9 @@ pub(super) struct StepFacts<'a> {
 impl<'a> StepFacts<'a> {
     pub(super) fn new(builder: &'a Builder<'_>, step: &'a CommandStep) -> Self {
         let command = step.command.as_ref().map(|command| command.value.as_str());
-        let secrets = step.secrets.iter().map(|secret| &secret.environment_variable.value);
-        let variables = builder.pipeline_env.keys().chain(step.env.keys()).chain(secrets).map(String::as_str);
+        let secrets = builder.secrets.iter().chain(&step.secrets).map(super::defaults::variable);
+        let env = builder.pipeline_env.keys().chain(builder.context.env.keys()).chain(step.env.keys());
+        let variables = env.map(String::as_str).chain(secrets);
         Self {
             command: command.filter(|text| !text.trim().is_empty()),
             variables: variables.filter(|name| !name.is_empty()).collect(),
