@@ -49,6 +49,36 @@ steps:
 }
 
 #[test]
+fn secrets_of_a_step_reach_its_container_and_no_log() {
+    let project = Project::with(&format!(
+        "secrets: [SHARED_SECRET]
+steps:
+  - image: {IMAGE}
+    secrets: {{ OWN: OTHER_SECRET }}
+    command: echo $$SHARED_SECRET $$OWN; test $${{#OWN}}$${{#SHARED_SECRET}} = 1415
+"
+    ))
+    .env("SHARED_SECRET", "hunter22-secret")
+    .env("OTHER_SECRET", "hunter3-secret");
+    let said = project.runner(&["run"]).expect_status(0).expect_stdout("[REDACTED] [REDACTED]");
+    assert!(!said.stdout.contains("hunter"), "{}", said.stdout);
+}
+
+#[test]
+fn a_plan_shows_what_runs_around_a_command() {
+    let project = Project::with(
+        "steps:
+  - command: make
+    plugins:
+      - docker-login#v3: { username: ci }
+      - artifacts#v1: { download: a, upload: b }
+",
+    );
+    let said = project.runner(&["plan"]).expect_status(0);
+    said.expect_stdout("before    the command \"printf").expect_stdout("then      artifacts with {\"upload\"");
+}
+
+#[test]
 fn bounds_and_network_of_an_image_step_are_grants() {
     let project = Project::with(&format!(
         "steps:

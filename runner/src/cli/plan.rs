@@ -3,7 +3,7 @@
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared};
 use super::run::warn;
-use crate::plan::{Job, JobKind, StepJob};
+use crate::plan::{Job, JobKind, Phase, StepJob};
 use clap::Args;
 use std::io::Write;
 
@@ -53,9 +53,25 @@ fn describe(job: &Job, plan: &crate::plan::Plan) -> String {
         JobKind::Wait => {}
         JobKind::Trigger(trigger) => line("triggers", &trigger.pipeline),
         JobKind::Gate(gate) => line("waits for", if gate.prompt.is_empty() { "a person" } else { &gate.prompt }),
-        JobKind::Step(step) => describe_step(step, &mut line),
+        JobKind::Step(step) => {
+            describe_phases("before", &step.before, &mut line);
+            describe_step(step, &mut line);
+            describe_phases("then", &step.after, &mut line);
+        }
     }
     text
+}
+
+/// What runs around a job's own component, with its grants.
+fn describe_phases(when: &str, phases: &[Phase], line: &mut impl FnMut(&str, &str)) {
+    for phase in phases {
+        let name = phase.component.as_ref().map_or(&phase.uses, |pin| &pin.name);
+        match (serde_json::to_value(&phase.grants), phase.params["command"].as_str()) {
+            (_, Some(command)) if phase.command => line(when, &format!("the command {command:?}, on this machine")),
+            (Ok(grants), _) => line(when, &format!("{name} with {}, granted {grants}", phase.params)),
+            (Err(_), _) => line(when, name),
+        }
+    }
 }
 
 fn describe_step(step: &StepJob, line: &mut impl FnMut(&str, &str)) {
