@@ -1,8 +1,8 @@
-# What there is to do: make build, demo, test, bench. Each sets up what it needs and can be run again.
+# What there is to do: make build, demo, test, bench, fuzz. Each sets up what it needs and can be run again.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: build steps demo test lint unit bench down clean
+.PHONY: build steps demo test lint unit bench fuzz down clean
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 
@@ -28,6 +28,7 @@ test: lint unit
 lint: steps
 	cargo fmt --check
 	cd steps && cargo fmt --all --check
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cd steps && cargo clippy --release --locked -- -D warnings
 
@@ -38,6 +39,11 @@ unit:
 # Ratios against a baseline of the same run.
 bench: build
 	python3 tests/bench/bench.py
+
+# Looks for pipelines that break the parser or the planner, guided by coverage, for so many seconds.
+SECONDS ?= 60
+fuzz:
+	SECONDS_TO_RUN=$(SECONDS) tests/fuzz/run
 
 # Stops what `make demo` and `make test` started.
 down:

@@ -19,3 +19,4 @@ mod run;
 mod simulation;
 mod strict;
 mod tidy;
+mod views;

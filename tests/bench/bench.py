@@ -7,6 +7,7 @@ does then hits both. Isolation, limits and the durable event log are on in all o
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ RUNNER = Path(os.environ.get("RUNNER", ROOT / "target/release/runner"))
 ECHO = ROOT / "steps/target/wasm32-wasip2/release/echo.wasm"
 MANY = 1000
 CHAIN = 200
+CORPUS = ROOT.parent / "shared/corpus/buildkite"
 
 
 def main() -> int:
@@ -36,6 +38,8 @@ def main() -> int:
         bench.processes()
         bench.containers()
         bench.memory()
+        bench.planning()
+        bench.growth()
     return 0
 
 
@@ -133,6 +137,88 @@ class Bench:
         print(f"{'peak memory of one no-op wasm step':<58} {peak:>7.1f} MB {'':>10} {'':>7}  <= 40 MB")
         size = RUNNER.stat().st_size / (1 << 20)
         print(f"{'size of the program':<58} {size:>7.1f} MB")
+
+
+    def planning(self):
+        """Parse and plan, against the fastest YAML parser of Python reading the same text, and no more than that."""
+        large = self.scratch / "10000.yml"
+        large.write_text(pipeline_text(10_000))
+        files = [("10,000 steps", large)]
+        found = sorted(CORPUS.glob("*.yml"), key=lambda path: path.stat().st_size)
+        if found:
+            files.append((f"public file, {found[-1].stat().st_size >> 10} KB", found[-1]))
+        else:
+            print(f"the largest public file is left out: there is no {CORPUS}")
+        for what, path in files:
+            ours = [sum(self.planned(path)[:2]) for _ in range(7)]
+            theirs = [c_yaml(path) for _ in range(3)]
+            if None in theirs:
+                print(f"{f'{what}: parse and plan':<58} {show(statistics.median(ours)):>10}  PyYAML with libyaml is absent")
+                continue
+            ours, theirs = statistics.median(ours), statistics.median(theirs)
+            what = f"{what}: parse and plan | libyaml, parse only"
+            print(f"{what:<58} {show(ours):>10} {show(theirs):>10} {ours / theirs:>7.2f}  < 1", flush=True)
+
+    def growth(self):
+        """What a step costs when there are more of them: the same, in time and in memory."""
+        first = None
+        for steps in (1_000, 10_000, 100_000):
+            path = self.scratch / f"{steps}.yml"
+            path.write_text(pipeline_text(steps))
+            measured = [self.planned(path) for _ in range(3 if steps > 10_000 else 7)]
+            each = statistics.median((parse + plan) / steps for parse, plan, _ in measured) * 1e6
+            memory = min(peak for *_, peak in measured)
+            first = first or each
+            what = f"{steps:,} steps: parse and plan, each step | each of 1,000"
+            print(f"{what:<58} {each:>7.1f} us {first:>7.1f} us {each / first:>7.2f}  <= 1.5", flush=True)
+            print(f"{f'{steps:,} steps: peak memory of `runner check`':<58} {memory / (1 << 20):>7.1f} MB")
+
+    def planned(self, path: Path) -> tuple[float, float, int]:
+        """Seconds of parsing and of planning, and the peak memory of the whole program in bytes."""
+        code = "import resource, subprocess, sys; sys.stderr.buffer.write(subprocess.run(sys.argv[1:], "
+        code += "stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr); "
+        code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        command = [sys.executable, "-c", code, RUNNER, "check", "--branch", "main", path]
+        env = {**self.env, "RUNNER_LOG": "runner::cli=debug"}
+        said = subprocess.run(command, cwd=self.scratch, env=env, capture_output=True, check=True, text=True)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", said.stderr)
+        times = re.search(r"parse_us=(\d+) plan_us=(\d+)", plain)
+        if times is None:
+            raise SystemExit(f"error: `runner check {path}` did not come to a plan:\n{said.stderr[:2000]}")
+        return int(times[1]) / 1e6, int(times[2]) / 1e6, int(said.stdout) * 1024
+
+
+def pipeline_text(steps: int) -> str:
+    """Steps as people write them, some 300 bytes each; every twentieth is a barrier."""
+    lines = ["env:\n  IMAGE: registry.example.com/app\nsteps:\n"]
+    for number in range(steps):
+        if number % 20 == 19:
+            lines.append("  - wait\n")
+            continue
+        lines.append(
+            f"""  - label: ":hammer: Build {number} on $BUILDKITE_BRANCH"
+    key: build-{number}
+    command:
+      - make -C service-{number} build
+      - make -C service-{number} test IMAGE=$IMAGE
+    if: build.branch == "main" || build.tag != null
+    env: {{ SERVICE: "service-{number}", LEVEL: "3" }}
+    timeout_in_minutes: 30
+    retry: {{ automatic: [{{ exit_status: -1, limit: 2 }}] }}
+"""
+        )
+    return "".join(lines)
+
+
+def c_yaml(path: Path) -> float | None:
+    try:
+        from yaml import CSafeLoader, load
+    except ImportError:
+        return None
+    text = path.read_text()
+    before = time.perf_counter()
+    load(text, Loader=CSafeLoader)
+    return time.perf_counter() - before
 
 
 def step(number: int) -> dict:

@@ -164,7 +164,7 @@ pub fn own_environment() -> impl Iterator<Item = (String, String)> {
 
 /// Whether a variable's name says that its value is a secret; the list is that of Buildkite's agent.
 #[must_use]
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub fn is_secret_name(name: &str) -> bool {
     const ENDINGS: [&str; 9] = [
         "_PASSWORD",
         "_SECRET",

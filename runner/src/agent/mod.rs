@@ -6,7 +6,7 @@ mod log;
 mod trigger;
 mod upload;
 
-pub use environment::{JobEnvironment, JobFacts, RunFacts, job_environment, own_environment};
+pub use environment::{JobEnvironment, JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
 pub use trigger::{Ending, Triggers};

@@ -4,6 +4,9 @@ use crate::pipeline::{Diagnostic, Severity, Source};
 use annotate_snippets::renderer::Renderer;
 use annotate_snippets::{AnnotationKind, Group, Level, Snippet};
 
+/// Findings of one kind that are shown. More help nobody, and each costs a look through the whole file.
+pub(super) const MAX_SHOWN: usize = 50;
+
 /// The finding with an excerpt of the file.
 pub(super) fn render(source: &Source, finding: &Diagnostic) -> String {
     let level = match finding.severity {

@@ -109,9 +109,12 @@ impl Error {
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Some(source) = &self.source {
-            for finding in &self.findings {
+            for finding in self.findings.iter().take(diagnostic::MAX_SHOWN) {
                 text.push_str(&diagnostic::render(source, finding));
                 text.push('\n');
+            }
+            if let more @ 1.. = self.findings.len().saturating_sub(diagnostic::MAX_SHOWN) {
+                text.push_str(&diagnostic::render_plain("error", &format!("there are {more} more"), ""));
             }
         }
         if !self.message.is_empty() {

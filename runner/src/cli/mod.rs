@@ -5,6 +5,7 @@ mod context;
 mod diagnostic;
 mod drive;
 mod error;
+mod explain;
 mod opened;
 mod plan;
 mod prepare;
@@ -35,6 +36,7 @@ Start here:
   runner check                 is the pipeline all right?
   runner check --strict        and free of typing errors?
   runner plan                  what would run, and what is it permitted?
+  runner explain STEP          why is a step what it is?
   runner run                   run it
   runner run --branch master   run it as for another branch
   runner unblock 12 release    let run 12 go on past the block step `release`
@@ -52,6 +54,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Plan(plan::Plan),
+    Explain(explain::Explain),
     Unblock(unblock::Unblock),
     Retry(retry::Retry),
     Schema(schema::Schema),
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
             Command::Run(run) => run.run().await,
             Command::Check(check) => check.run().await,
             Command::Plan(plan) => plan.run().await,
+            Command::Explain(explain) => explain.run().await,
             Command::Unblock(unblock) => unblock.run().await,
             Command::Retry(retry) => retry.run().await,
             Command::Schema(schema) => schema.run(),

@@ -9,13 +9,15 @@ use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
 use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
+use crate::pipeline::interpolate::SetBy;
 use crate::pipeline::lint::lint;
-use crate::pipeline::{self, Diagnostic, Env, Precedence, Source, Span};
+use crate::pipeline::{self, Diagnostic, Env, Pipeline, Precedence, Source, Span};
 use crate::plan::variables::is_protected;
-use crate::plan::{self, BuildContext, JobKind, Plan};
+use crate::plan::{self, BuildContext, JobKind, Origin, Plan};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Which pipeline, and for what.
 #[derive(Debug, Args)]
@@ -47,6 +49,12 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) components: Components,
+    /// The pipeline with its variables replaced.
+    pub(super) document: Pipeline,
+    /// Where the plan's jobs come from.
+    pub(super) origins: Vec<Origin>,
+    /// The variables that were there for it, without its own.
+    pub(super) env: Env,
 }
 
 impl PipelineFlags {
@@ -84,17 +92,26 @@ impl PipelineFlags {
     /// Checks and plans.
     pub(super) async fn plan(&self, project: Project, source: Source) -> Result<Prepared, Error> {
         let invalid = |findings| Error::pipeline(ExitStatus::InvalidPipeline, source.clone(), findings);
+        let started = Instant::now();
         let parsed = pipeline::parse(&source).map_err(|finding| invalid(vec![finding]))?;
+        let parse = started.elapsed();
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
         let mut detected = self.context.detect(&project.directory, &document, &source)?;
         detected.context.env.extend(self.env.iter().cloned());
         let mut env = environment(&detected.context);
+        let given = env.clone();
+        let started = Instant::now();
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
+        let mut planning = started.elapsed();
         detected.find_changed_files(&project.directory, &document, &env);
         warnings.append(&mut detected.warnings);
-        let planned = plan::build_with(&document, &source.name, &detected.context, &project.settings()?);
-        let (mut plan, more) = planned.map_err(invalid)?;
+        let settings = project.settings()?;
+        let started = Instant::now();
+        let planned = plan::build_with_origins(&document, &source.name, &detected.context, &settings);
+        planning += started.elapsed();
+        tracing::debug!(parse_us = parse.as_micros(), plan_us = planning.as_micros(), "the pipeline is planned");
+        let (mut plan, origins, more) = planned.map_err(invalid)?;
         warnings.extend(more);
         find_triggered(&project, &plan, &source)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
@@ -104,7 +121,7 @@ impl PipelineFlags {
             let status = if grants_only { ExitStatus::RefusedGrant } else { ExitStatus::InvalidPipeline };
             return Err(Error::pipeline(status, source, diagnose(refusals, &document, &plan.jobs)));
         }
-        Ok(Prepared { project, source, plan, warnings, components })
+        Ok(Prepared { project, source, plan, warnings, components, document, origins, env: given })
     }
 }
 
@@ -112,11 +129,11 @@ impl PipelineFlags {
 fn environment(context: &BuildContext) -> Env {
     let mut env: Env = own_environment().collect();
     for (name, value) in &context.env {
-        env.set(name, value.clone());
+        env.set_from(SetBy::Given, name, value.clone());
     }
     for (name, value) in context.variables() {
         if is_protected(name) || !context.env.contains_key(name) {
-            env.set(name, value);
+            env.set_from(SetBy::Build, name, value);
         }
     }
     env

@@ -42,7 +42,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let Prepared { project, source, plan, warnings, components } = self.pipeline.prepare().await?;
+        let Prepared { project, source, plan, warnings, components, .. } = self.pipeline.prepare().await?;
         warn(&source, &warnings);
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
@@ -92,9 +92,13 @@ impl Created {
 /// Prints warnings about a pipeline.
 pub(super) fn warn(source: &Source, warnings: &[Diagnostic]) {
     let mut stderr = anstream::stderr().lock();
-    for warning in warnings {
+    for warning in warnings.iter().take(diagnostic::MAX_SHOWN) {
         // A closed standard error is no reason not to run.
         drop(writeln!(stderr, "{}", diagnostic::render(source, warning)));
+    }
+    if let more @ 1.. = warnings.len().saturating_sub(diagnostic::MAX_SHOWN) {
+        // As above.
+        drop(writeln!(stderr, "{}", diagnostic::render_plain("warning", &format!("there are {more} more"), "")));
     }
 }
 

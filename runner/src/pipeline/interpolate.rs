@@ -10,6 +10,7 @@
 //!
 //! A dollar sign before anything else stays. Names begin with a letter.
 
+use super::diagnostic::Span;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -19,20 +20,70 @@ pub const MAX_RESULT: usize = 16 << 20;
 const MAX_DEPTH: usize = 64;
 
 /// The variables an interpolation sees.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Env {
-    variables: HashMap<String, String>,
+    variables: HashMap<String, Variable>,
+    /// Says of a name whether its value is shown as [`HIDDEN`].
+    hides: Option<fn(&str) -> bool>,
 }
+
+#[derive(Debug, Clone)]
+struct Variable {
+    value: String,
+    set_by: SetBy,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetBy {
+    /// The environment of the runner itself.
+    Surroundings,
+    /// What is built: the branch, the commit and so on.
+    Build,
+    /// Given for this build by hand.
+    Given,
+    /// The `env` of the pipeline; where its value is written.
+    Pipeline(Span),
+}
+
+/// What stands in for a value that must not be shown.
+pub const HIDDEN: &str = "[REDACTED]";
 
 impl Env {
     /// The value of a variable. On Windows the case of names does not matter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(fold(name).as_ref()).map(String::as_str)
+        let Variable { value, .. } = self.variables.get(fold(name).as_ref())?;
+        let hidden = !value.is_empty() && self.hides.is_some_and(|hides| hides(name));
+        Some(if hidden { HIDDEN } else { value })
     }
 
-    /// Sets a variable.
+    /// Where the value of a variable comes from.
+    pub fn set_by(&self, name: &str) -> Option<SetBy> {
+        self.variables.get(fold(name).as_ref()).map(|variable| variable.set_by)
+    }
+
+    /// Sets a variable as the surroundings do.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.variables.insert(fold(name).into_owned(), value.into());
+        self.set_from(SetBy::Surroundings, name, value);
+    }
+
+    /// Sets a variable, and says where its value comes from.
+    pub fn set_from(&mut self, set_by: SetBy, name: &str, value: impl Into<String>) {
+        self.variables.insert(fold(name).into_owned(), Variable { value: value.into(), set_by });
+    }
+
+    /// The same variables, but those whose name is a secret's have the value [`HIDDEN`] unless they are empty. What is
+    /// interpolated with them can be shown; it must not be run.
+    #[must_use]
+    pub fn hiding(mut self, secret: fn(&str) -> bool) -> Self {
+        self.hides = Some(secret);
+        self
+    }
+
+    /// The values of the variables whose name `secret` says is a secret's.
+    pub fn secrets(&self, secret: fn(&str) -> bool) -> impl Iterator<Item = &str> {
+        let secrets = self.variables.iter().filter(move |(name, _)| secret(name));
+        secrets.map(|(_, variable)| variable.value.as_str())
     }
 }
 
@@ -69,12 +120,24 @@ pub struct InterpolateError {
 /// # Errors
 /// Something after `${` that is no expansion, `${V?…}` without `V`, or a result beyond [`MAX_RESULT`].
 pub fn interpolate<'t>(text: &'t str, env: &Env) -> Result<Cow<'t, str>, InterpolateError> {
+    interpolate_noting(text, env, &mut |_| {})
+}
+
+/// Replaces the variables in a string, and tells `note` the name of each in the order they are looked up.
+///
+/// # Errors
+/// As [`interpolate`].
+pub(super) fn interpolate_noting<'t>(
+    text: &'t str,
+    env: &Env,
+    note: &mut impl FnMut(&str),
+) -> Result<Cow<'t, str>, InterpolateError> {
     if !text.contains('$') {
         return Ok(Cow::Borrowed(text));
     }
     let expression = Reader { text, at: 0 }.expression(false, 0)?;
     let mut out = String::with_capacity(text.len());
-    expand(&expression, env, &mut out)?;
+    expand(&expression, env, &mut out, note)?;
     Ok(Cow::Owned(out))
 }
 
@@ -128,7 +191,12 @@ enum Operation<'t> {
     },
 }
 
-fn expand(parts: &[Part<'_>], env: &Env, out: &mut String) -> Result<(), InterpolateError> {
+fn expand(
+    parts: &[Part<'_>],
+    env: &Env,
+    out: &mut String,
+    note: &mut impl FnMut(&str),
+) -> Result<(), InterpolateError> {
     for part in parts {
         let (name, operation, start, end) = match part {
             Part::Text(text) => {
@@ -137,14 +205,15 @@ fn expand(parts: &[Part<'_>], env: &Env, out: &mut String) -> Result<(), Interpo
             }
             Part::Expansion { name, operation, start, end } => (*name, operation, *start, *end),
         };
+        note(name);
         let value = env.get(name);
         match (operation, value) {
             (Operation::IfEmpty(default), None | Some("")) | (Operation::IfUnset(default), None) => {
-                expand(default, env, out)?;
+                expand(default, env, out, note)?;
             }
             (Operation::Required(message), None) => {
                 let mut reason = String::new();
-                expand(message, env, &mut reason)?;
+                expand(message, env, &mut reason, note)?;
                 let reason = if reason.is_empty() { "not set" } else { reason.as_str() };
                 let message = format!("${name}: {reason}");
                 let help = Some(format!("set the variable `{name}` or give it a default: `${{{name}:-DEFAULT}}`"));
@@ -372,6 +441,20 @@ mod tests {
         for text in ["${", "${}", "${A", "${A:-x", "${A:?}", "${A:+x}", "${1}", "${A:x}", "${A:0:1:2}"] {
             assert!(interpolate(text, &env()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn secrets_are_hidden_by_name_however_they_are_used() {
+        let secret = |name: &str| name.ends_with("_TOKEN");
+        let mut env: Env = [("A_TOKEN", "s3cret"), ("B_TOKEN", ""), ("C", "c")].into_iter().collect();
+        env.set_from(SetBy::Build, "D", "d");
+        let env = env.hiding(secret);
+        assert_eq!(interpolate("$A_TOKEN-${A_TOKEN:1:3}-${B_TOKEN:-b}-$C", &env).unwrap(), "[REDACTED]-RED-b-c");
+        assert_eq!(env.secrets(secret).filter(|value| !value.is_empty()).collect::<Vec<_>>(), ["s3cret"]);
+        assert_eq!(
+            (env.set_by("C"), env.set_by("D"), env.set_by("E")),
+            (Some(SetBy::Surroundings), Some(SetBy::Build), None)
+        );
     }
 
     #[test]

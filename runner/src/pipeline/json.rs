@@ -23,6 +23,13 @@ impl Pipeline {
     }
 }
 
+impl Step {
+    /// The step as JSON, as [`Pipeline::to_json`] has it.
+    pub fn to_json(&self) -> Value {
+        step(self)
+    }
+}
+
 impl Node {
     /// The value as JSON. Numbers that JSON does not have become strings.
     pub fn to_json(&self) -> Value {

@@ -36,4 +36,4 @@ pub use interpolate::Env;
 pub use load::{Parsed, parse, parse_all};
 pub use model::{CommandStep, GroupStep, Pipeline, Step, StepKind};
 pub use node::{Entry, Mapping, Node, NodeKind};
-pub use transform::Precedence;
+pub use transform::{Precedence, Replacement};

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::decode::Variables;
 use super::diagnostic::{Diagnostic, Span, Spanned};
-use super::interpolate::{Env, interpolate};
+use super::interpolate::{Env, SetBy, interpolate_noting};
 use super::model::{
     Cache, CommandStep, EnvValue, GroupStep, Matrix, MatrixAdjustment, Pipeline, PlainStep, Plugin, Secret, Step,
     StepKind,
@@ -47,7 +47,7 @@ impl Pipeline {
                 let name = interpolation.changed(&written, key_span)?.unwrap_or_else(|| written.clone());
                 let text = interpolation.changed(&value.value, value.span)?.unwrap_or(value.value);
                 if precedence == Precedence::Pipeline || env.get(&name).is_none() {
-                    env.set(&name, text.clone());
+                    env.set_from(SetBy::Pipeline(value.span), &name, text.clone());
                 }
                 if name != written {
                     replaced.insert(name.clone());
@@ -65,6 +65,54 @@ impl Pipeline {
     }
 }
 
+/// A string in which variables were replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// Where it was written.
+    pub span: Span,
+    /// As it was written.
+    pub before: String,
+    /// What it became.
+    pub after: String,
+    /// The names of the variables, each once, in the order they were looked up.
+    pub variables: Vec<String>,
+}
+
+impl Step {
+    /// Replaces the variables in the strings of this step alone as [`Pipeline::interpolate`] does when it has seen the
+    /// variables of the pipeline, and says what it replaced.
+    ///
+    /// # Errors
+    /// The first string that cannot be interpolated, with its place.
+    pub fn interpolate(&mut self, env: &Env) -> Result<Vec<Replacement>, Diagnostic> {
+        let mut recording =
+            Recording { interpolation: Interpolation { env, growth: &mut 0 }, replacements: Vec::new() };
+        steps(std::slice::from_mut(self), &mut recording)?;
+        Ok(recording.replacements)
+    }
+}
+
+/// Remembers what it changes.
+struct Recording<'a> {
+    interpolation: Interpolation<'a>,
+    replacements: Vec<Replacement>,
+}
+
+impl Transform for Recording<'_> {
+    fn changed(&mut self, text: &str, span: Span) -> Result<Option<String>, Diagnostic> {
+        let mut variables: Vec<String> = Vec::new();
+        let after = self.interpolation.replace(text, span, &mut |name| {
+            if !variables.iter().any(|known| known == name) {
+                variables.push(name.to_owned());
+            }
+        })?;
+        if let Some(after) = &after {
+            self.replacements.push(Replacement { span, before: text.to_owned(), after: after.clone(), variables });
+        }
+        Ok(after)
+    }
+}
+
 /// A change of text.
 pub(super) trait Transform {
     /// The changed text; `None` when it stays as it is.
@@ -76,12 +124,12 @@ struct Interpolation<'a> {
     growth: &'a mut usize,
 }
 
-impl Transform for Interpolation<'_> {
-    fn changed(&mut self, text: &str, span: Span) -> Result<Option<String>, Diagnostic> {
+impl Interpolation<'_> {
+    fn replace(&mut self, text: &str, span: Span, note: &mut impl FnMut(&str)) -> Result<Option<String>, Diagnostic> {
         if !text.contains('$') {
             return Ok(None);
         }
-        let result = interpolate(text, self.env).map_err(|error| {
+        let result = interpolate_noting(text, self.env, note).map_err(|error| {
             let place = Spanned::new(text.to_owned(), span).locate(error.start, error.end);
             Diagnostic { help: error.help, ..Diagnostic::error(error.message).at(place) }
         })?;
@@ -91,6 +139,12 @@ impl Transform for Interpolation<'_> {
             return Err(Diagnostic::error(message).at(span));
         }
         Ok(Some(result.into_owned()))
+    }
+}
+
+impl Transform for Interpolation<'_> {
+    fn changed(&mut self, text: &str, span: Span) -> Result<Option<String>, Diagnostic> {
+        self.replace(text, span, &mut |_| {})
     }
 }
 

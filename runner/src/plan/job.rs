@@ -88,6 +88,11 @@ pub struct Dependency {
     pub allow_failure: bool,
 }
 
+/// Plans of many jobs are stored and shown without what nobody has written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// What a job does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,13 +141,13 @@ pub struct StepJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<Parallel>,
     /// Which failures leave the run unharmed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub soft_fail: SoftFail,
     /// Which failures are tried again, and what a person may do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Whether it is ended, or not begun, as soon as another job has failed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cancel_on_build_failing: bool,
     /// Minutes after which it is ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -256,7 +261,7 @@ pub struct TriggerJob {
     #[serde(default)]
     pub detached: bool,
     /// Which failures leave this run unharmed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub soft_fail: SoftFail,
 }
 

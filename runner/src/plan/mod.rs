@@ -2,17 +2,20 @@
 
 mod build;
 mod context;
+pub mod explain;
 pub mod grant;
 mod job;
+pub mod origin;
 mod outputs;
 pub mod settings;
 pub mod variables;
 
-pub use build::{build, build_with, extend};
+pub use build::{build, build_with_origins, extend};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
     ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Phase, Plan,
     SecretVariable, StepJob, TriggerJob,
 };
+pub use origin::{Order, Origin};
 pub use outputs::{OutputReference, as_text, references, substitute};
 pub use settings::Settings;

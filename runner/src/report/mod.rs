@@ -1,5 +1,7 @@
-//! Readers of a run's events. They never change what happens, and what happens never waits for them.
+//! What people read: a run's events as they come, and a plan before it runs. Readers never change what happens, and
+//! what happens never waits for them.
 
+pub mod plan;
 mod terminal;
 mod text;
 

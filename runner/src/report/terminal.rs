@@ -392,6 +392,10 @@ impl Terminal {
         let line = line.rsplit('\r').next().unwrap_or_default();
         let width = self.width;
         let line = text::printable(line);
+        // Opens the group before it, which is open here anyway.
+        if line.trim_end() == "^^^ +++" {
+            return;
+        }
         match line.strip_prefix("--- ").or_else(|| line.strip_prefix("+++ ")).or_else(|| line.strip_prefix("~~~ ")) {
             Some(title) => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {BOLD}{}{BOLD:#}\n", text::label(title))),
             None => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {line}\u{1b}[0m\n")),

@@ -15,7 +15,7 @@ pub(super) fn evaluate(expression: &Expression, context: &Context) -> Result<boo
 }
 
 #[derive(Debug)]
-enum Value<'e> {
+pub(super) enum Value<'e> {
     Null,
     Bool(bool),
     Integer(i64),
@@ -46,7 +46,7 @@ impl Value<'_> {
     }
 }
 
-fn value_of<'e>(expression: &'e Expression, context: &'e Context) -> Result<Value<'e>, ConditionError> {
+pub(super) fn value_of<'e>(expression: &'e Expression, context: &'e Context) -> Result<Value<'e>, ConditionError> {
     let failed = |message: String| ConditionError::new(ErrorKind::Evaluation, expression.place, message);
     let env = |name: &str| environment::value(name, context);
     Ok(match &expression.kind {

@@ -7,6 +7,7 @@
 //! A condition is checked completely, all types included, when it is parsed; what is left to go wrong later is a
 //! regular expression that gives up and a shell expansion that demands a variable.
 
+mod answer;
 mod check;
 mod context;
 mod environment;
@@ -20,6 +21,7 @@ mod variables;
 
 use expression::Expression;
 
+pub use answer::Answer;
 pub use context::{
     Actor, Build, BuildReference, Context, MergeQueue, Organization, PipelineFacts, PullRequest, Scm, StepFacts,
 };

@@ -11,7 +11,16 @@ impl Builder<'_> {
     /// Turns dependencies by key into edges, and puts dependencies first in the plan.
     pub(super) fn connect(&mut self, steps: &[Step]) {
         let mut written: Option<HashSet<String>> = None;
+        // For each job the last one that got an edge to it.
+        let mut connected: Vec<Option<usize>> = vec![None; self.jobs.len()];
+        let mut edges = 0;
+        let mut unknown = 0;
         for (position, dependencies) in std::mem::take(&mut self.by_key).into_iter().enumerate() {
+            if !dependencies.is_empty() {
+                for edge in &self.jobs[position].depends_on {
+                    connected[edge.job.index()] = Some(position);
+                }
+            }
             for KeyDependency { step, allow_failure, output } in dependencies {
                 let Some(found) = self.keys.get(&step.value) else {
                     // A step with an error of its own is there, though it has no jobs.
@@ -19,30 +28,36 @@ impl Builder<'_> {
                     if !self.errors.is_empty() && written.contains(&step.value) {
                         continue;
                     }
-                    let mut known: Vec<&str> = written.iter().map(String::as_str).collect();
-                    known.sort_unstable();
+                    unknown += 1;
                     let error = Diagnostic::error(format!("no step has the key `{}`", step.value)).at(step.span);
-                    self.errors.push(match (closest(&step.value, known.iter().copied()), known.as_slice()) {
-                        (Some(meant), _) => error.help(format!("did you mean `{meant}`?")),
-                        (None, []) => error.help("give the step it depends on a `key`"),
-                        (None, known) => error.help(format!("the keys are: {}", known.join(", "))),
+                    // To look through all keys for each of very many mistakes would take for ever.
+                    self.errors.push(if unknown <= MAX_ADVICE {
+                        error.help(advice(&step.value, written))
+                    } else {
+                        error
                     });
                     continue;
                 };
-                for job in found.clone() {
-                    if output && self.jobs[job.index()].skip.is_some() && self.jobs[position].skip.is_none() {
-                        let message =
-                            format!("the outputs of `{}` are used here, but that step is skipped", step.value);
-                        let reason = self.jobs[job.index()].skip.clone().unwrap_or_default();
-                        self.errors.push(
-                            Diagnostic::error(message)
-                                .at(step.span)
-                                .help(format!("it is skipped because {reason}; give both steps the same condition")),
-                        );
-                    }
-                    let edges = &mut self.jobs[position].depends_on;
-                    if !edges.iter().any(|edge| edge.job == job) {
-                        edges.push(Dependency { job, allow_failure });
+                edges += found.len();
+                if edges > MAX_EDGES {
+                    let message = format!("the steps name more than {MAX_EDGES} jobs in `depends_on`");
+                    let help = "put a `wait` between those that are waited for and those that wait";
+                    self.errors.push(Diagnostic::error(message).at(step.span).help(help));
+                    return;
+                }
+                let found = found.clone();
+                let skipped = found.iter().find_map(|job| self.jobs[job.index()].skip.as_ref());
+                if let Some(reason) = skipped.filter(|_| output && self.jobs[position].skip.is_none()) {
+                    let message = format!("the outputs of `{}` are used here, but that step is skipped", step.value);
+                    self.errors.push(
+                        Diagnostic::error(message)
+                            .at(step.span)
+                            .help(format!("it is skipped because {reason}; give both steps the same condition")),
+                    );
+                }
+                for job in found {
+                    if connected[job.index()].replace(position) != Some(position) {
+                        self.jobs[position].depends_on.push(Dependency { job, allow_failure });
                     }
                 }
             }
@@ -84,6 +99,29 @@ fn keys(steps: &[Step]) -> HashSet<String> {
 fn key(step: &Mapping) -> Option<String> {
     let entry = ["key", "id", "identifier"].iter().find_map(|key| step.get(*key))?;
     entry.value.to_text().ok()
+}
+
+/// Edges from `depends_on` in one plan; each takes a job in every pass over it.
+const MAX_EDGES: usize = 10_000_000;
+/// Mistakes in keys for which the keys are listed.
+const MAX_ADVICE: usize = 20;
+/// Keys that are listed.
+const MAX_KEYS: usize = 50;
+
+/// What to write instead of a key that no step has.
+fn advice(key: &str, written: &HashSet<String>) -> String {
+    let mut known: Vec<&str> = written.iter().map(String::as_str).collect();
+    known.sort_unstable();
+    if let Some(meant) = closest(key, known.iter().copied()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let more = known.len().saturating_sub(MAX_KEYS);
+    known.truncate(MAX_KEYS);
+    match (known.is_empty(), more) {
+        (true, _) => "give the step it depends on a `key`".to_owned(),
+        (false, 0) => format!("the keys are: {}", known.join(", ")),
+        (false, more) => format!("the keys are: {} and {more} more", known.join(", ")),
+    }
 }
 
 /// Jobs that wait for each other in a ring, if there are any.

@@ -8,6 +8,7 @@ mod work;
 
 use super::BuildContext;
 use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, TriggerJob};
+use super::origin::{Order, Origin};
 use super::settings::Settings;
 use crate::pipeline::attribute::{
     CommandAttributes, Field, FieldKind, IfChanged, InputAttributes, Shared, SoftFail, TriggerAttributes,
@@ -29,19 +30,19 @@ pub fn build(
     name: &str,
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    build_with(pipeline, name, context, &Settings::default())
+    build_with_origins(pipeline, name, context, &Settings::default()).map(|(plan, _, warnings)| (plan, warnings))
 }
 
-/// [`build`] in a project with settings of its own.
+/// As [`build`] in a project with settings of its own, and says of every job where it comes from.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(
+pub fn build_with_origins(
     pipeline: &Pipeline,
     name: &str,
     context: &BuildContext,
     settings: &Settings,
-) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(Plan, Vec<Origin>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut builder = Builder::new(pipeline, context, settings);
     builder.read_defaults(pipeline);
     let mut level = Level::default();
@@ -50,7 +51,7 @@ pub fn build_with(
     if builder.errors.is_empty() {
         let env = builder.pipeline_env;
         let plan = Plan { pipeline: name.to_owned(), context: context.clone(), env, jobs: builder.jobs };
-        Ok((plan, builder.warnings))
+        Ok((plan, builder.origins, builder.warnings))
     } else {
         Err(builder.errors)
     }
@@ -112,9 +113,16 @@ struct Builder<'a> {
     jobs: Vec<Job>,
     /// Per job, what it depends on by key; resolved when all keys are known.
     by_key: Vec<Vec<KeyDependency>>,
+    /// Per job, where it comes from.
+    origins: Vec<Origin>,
+    /// How many steps have been read, groups included.
+    read: usize,
     /// Keys of steps and groups to their jobs.
     keys: HashMap<String, Vec<JobId>>,
+    /// Names in use, each with the number last put behind it.
     names: HashMap<String, u32>,
+    /// What conditions came to, by their text: large pipelines repeat few of them.
+    decided: HashMap<String, bool>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -142,6 +150,8 @@ struct Level {
 struct Inherited {
     group: Option<String>,
     group_label: Option<String>,
+    /// Position of the group among all steps.
+    position: Option<usize>,
     skip: Option<String>,
     depends_on: Option<Vec<(Spanned<String>, bool)>>,
     allow_dependency_failure: bool,
@@ -165,8 +175,11 @@ impl<'a> Builder<'a> {
             changed: HashMap::new(),
             jobs: Vec::new(),
             by_key: Vec::new(),
+            origins: Vec::new(),
+            read: 0,
             keys: HashMap::new(),
             names: HashMap::new(),
+            decided: HashMap::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
@@ -178,6 +191,13 @@ impl<'a> Builder<'a> {
 
     fn steps(&mut self, steps: &[Step], level: &mut Level, inherited: &Inherited) {
         for step in steps {
+            self.read += 1;
+            if self.jobs.len() >= MAX_JOBS {
+                let message = format!("the pipeline has more than {MAX_JOBS} jobs");
+                self.errors
+                    .push(Diagnostic::error(message).at(step.span).help("lower `parallelism`, or split the file"));
+                return;
+            }
             match &step.kind {
                 StepKind::Command(command) => {
                     if self.command(command, step.span, level, inherited).is_none()
@@ -209,6 +229,7 @@ impl<'a> Builder<'a> {
                     let handed_on = Inherited {
                         group: group.key.as_ref().map(|key| key.value.clone()),
                         group_label: Some(shared.label.as_ref().map(|label| label.value.clone()).unwrap_or_default()),
+                        position: Some(self.read - 1),
                         skip: self.skip_reason(shared).or_else(|| inherited.skip.clone()),
                         depends_on: depends_on.or_else(|| inherited.depends_on.clone()),
                         allow_dependency_failure: shared.allow_dependency_failure,
@@ -373,7 +394,7 @@ impl<'a> Builder<'a> {
         }
         let (name, label) = self.named(shared, "wait");
         let job = self.point(shared, name, label, JobKind::Wait, span, inherited);
-        self.push(job, shared, &Inherited::default(), implicit);
+        self.push(job, shared, &Inherited { position: inherited.position, ..Inherited::default() }, implicit);
         let since = std::mem::take(&mut level.since);
         if tolerant {
             level.tolerated.extend(since);
@@ -455,6 +476,12 @@ impl<'a> Builder<'a> {
             tolerant |= inherited.allow_dependency_failure;
             inherited.depends_on.clone()
         };
+        let order = match (&shared.depends_on, &explicit) {
+            (Some(_), _) => Order::Step,
+            (None, Some(_)) => Order::Group,
+            (None, None) => Order::Place,
+        };
+        self.origins.push(Origin { step: self.read - 1, group: inherited.position, order });
         let mut by_key = Vec::new();
         match explicit {
             None => {
@@ -505,7 +532,15 @@ impl<'a> Builder<'a> {
 
     fn condition(&mut self, shared: &Shared) -> Option<String> {
         let condition = shared.condition.as_ref().filter(|condition| !condition.value.trim().is_empty())?;
-        let evaluated = Condition::parse(condition, Scope::Build).and_then(|parsed| parsed.evaluate(&self.facts));
+        let evaluated = match self.decided.get(&condition.value) {
+            Some(known) => Ok(*known),
+            None => Condition::parse(condition, Scope::Build).and_then(|parsed| parsed.evaluate(&self.facts)),
+        };
+        if let Ok(decided) = evaluated
+            && !self.decided.contains_key(&condition.value)
+        {
+            self.decided.insert(condition.value.clone(), decided);
+        }
         match evaluated {
             Ok(true) => None,
             Ok(false) => Some(format!("`if: {}` does not hold", condition.trim())),
@@ -525,19 +560,21 @@ impl<'a> Builder<'a> {
         if let Some(part) = part {
             name = format!("{name}-{}", part.index + 1);
         }
-        let used = self.names.entry(name.clone()).or_default();
-        *used += 1;
-        if *used > 1 {
-            let numbered = format!("{name}-{used}");
-            self.names.insert(numbered.clone(), 1);
-            return numbered;
+        let mut free = name.clone();
+        while self.names.contains_key(&free) {
+            let used = self.names.entry(name.clone()).or_insert(1);
+            *used += 1;
+            free = format!("{name}-{used}");
         }
-        name
+        self.names.insert(free.clone(), 1);
+        free
     }
 }
 
 /// Jobs one step may become; Buildkite's limit for an upload.
 const MAX_PARALLEL: usize = 500;
+/// Jobs after which no further step is planned: some kilobytes each.
+const MAX_JOBS: usize = 250_000;
 
 /// One of several jobs of a step.
 #[derive(Clone, Copy)]
@@ -605,3 +642,6 @@ fn slug(text: &str) -> String {
     let slug = slug.trim_matches(['-', '.']);
     if slug.is_empty() { "step".to_owned() } else { slug.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,9 @@ impl Builder<'_> {
                     (None, Some(command)) => {
                         work.command = true;
                         work.params = json!({"command": command.value});
+                        if !work.artifact_paths.is_empty() {
+                            work.params["artifact_paths"] = json!(work.artifact_paths);
+                        }
                         self.command_references(&mut work, step, Some(command));
                     }
                     (None, None) => {
@@ -178,16 +181,14 @@ impl Builder<'_> {
 
     /// Says which attributes are read and do nothing here, so that nobody relies on them.
     pub(super) fn without_effect(&mut self, attributes: &CommandAttributes<'_>) {
-        let artifacts = attributes.artifact_paths.first().map(|path| path.span);
         let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
-        for (name, place, instead) in [
-            ("artifact_paths", artifacts, "the files stay in the workspace"),
-            ("cache", cache, "the step runs every time"),
-        ] {
+        for (name, place, instead) in [("cache", cache, "the step runs every time")] {
             let Some(place) = place else { continue };
             let message = format!("`{name}` has no effect in this version: {instead}");
             let warning = Diagnostic::warning(message).at(place);
-            if !self.warnings.contains(&warning) {
+            // The jobs of one step come one after the other, and none has more of these warnings than this.
+            let recent = self.warnings.len().saturating_sub(8);
+            if !self.warnings[recent..].contains(&warning) {
                 self.warnings.push(warning);
             }
         }
