@@ -398,6 +398,7 @@ fn a_login_comes_before_a_command_on_this_machine() {
       - ecr#v2.7.0: { login: true, account-ids: [\"123456789012\", public.ecr.aws], region: eu-west-1 }
 ",
     )
+    .file(".buildkite/hooks/command", "echo hook >> \"$HOME/called\"; exit 0\n")
     .file("bin/docker", docker)
     .file("bin/aws", "#!/bin/sh\necho \"token of $*\"\n")
     .env("DOCKER_LOGIN_PASSWORD", "hunter22-secret");
@@ -414,6 +415,7 @@ fn a_login_comes_before_a_command_on_this_machine() {
     let expected = "docker login --username it's me --password-stdin r.example with hunter22-secret
 docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-west-1.amazonaws.com with token of ecr get-login-password --region eu-west-1
 docker login --username AWS --password-stdin public.ecr.aws with token of ecr-public get-login-password --region us-east-1
+hook
 ";
     assert_eq!(called, expected);
 }

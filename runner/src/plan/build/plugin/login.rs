@@ -122,8 +122,13 @@ fn ecr_script(region: Option<&str>, accounts: &[String]) -> String {
 }
 
 impl Login {
-    /// The command that logs in on this machine.
+    /// The command that logs in on this machine; hooks of the repository are for the step's own command.
     pub(in super::super) fn phase(&self) -> Phase {
-        Phase { uses: "command".to_owned(), command: true, params: json!({"command": self.script}), ..Phase::default() }
+        Phase {
+            uses: "command".to_owned(),
+            command: true,
+            params: json!({"command": self.script, "hooks": false}),
+            ..Phase::default()
+        }
     }
 }
