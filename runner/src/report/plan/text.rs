@@ -182,15 +182,14 @@ fn describe_phases(when: &str, phases: &[Phase], line: &mut impl FnMut(&str, &st
     let mut names = std::iter::once(when).chain(std::iter::repeat(""));
     for phase in phases {
         let name = names.next().unwrap_or_default();
-        match phase.params["command"].as_str().filter(|_| phase.command) {
-            Some(command) => line(name, &clip(&printable(&format!("the command {command:?}")), MAX_LINE)),
-            None => {
-                let component = phase.component.as_ref().map_or(&phase.uses, |pin| &pin.name);
-                line(name, &clip(&printable(&format!("{component} with {}", phase.params)), MAX_LINE));
-                if let Ok(grants) = serde_json::to_value(&phase.grants) {
-                    line("", &printable(&format!("granted {grants}")));
-                }
-            }
+        if let Some(command) = phase.params["command"].as_str().filter(|_| phase.command) {
+            line(name, &clip(&printable(&format!("the command {command:?}")), MAX_LINE));
+            continue;
+        }
+        let component = phase.component.as_ref().map_or(&phase.uses, |pin| &pin.name);
+        line(name, &clip(&printable(&format!("{component} with {}", phase.params)), MAX_LINE));
+        if let Ok(grants) = serde_json::to_value(&phase.grants) {
+            line("", &printable(&format!("granted {grants}")));
         }
     }
 }
