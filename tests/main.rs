@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test that panics says where")]
 #![allow(clippy::needless_raw_string_hashes, reason = "written by UPDATE_EXPECT=1")]
 
+mod agent_command;
 mod bad_input;
 mod blocked;
 mod cancel;
@@ -15,6 +16,7 @@ mod mutations;
 mod outside;
 mod plugins;
 mod project;
+mod real_pipelines;
 mod run;
 mod simulation;
 mod strict;

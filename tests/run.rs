@@ -313,3 +313,44 @@ fn a_failed_job_is_run_again_with_what_waited_for_it() {
     assert!(project.path().join("after").exists());
     assert_eq!(std::fs::read_to_string(project.path().join("fine")).unwrap(), "x\n");
 }
+
+#[test]
+fn hooks_of_the_repository_run_around_the_command_and_hand_on_what_they_export() {
+    let hook = |name: &str| format!("echo \"{name} $BUILDKITE_COMMAND_EXIT_STATUS $SEEN $GONE\" >> order\n");
+    let project = Project::with(
+        "env: { GONE: here }
+steps:
+  - command: echo \"command $$SEEN $$GONE\" >> order; echo kept > kept.txt; exit 3
+    artifact_paths: \"*.txt\"
+  - wait: ~
+    continue_on_failure: true
+  - uses: ./steps/echo.wasm
+    artifact_paths: [order]
+  - wait: ~
+    continue_on_failure: true
+  - { key: last, command: mkdir got; buildkite-agent artifact download '*' got }
+",
+    )
+    .component("echo")
+    .file(".buildkite/hooks/pre-command", "export SEEN=exported\nunset GONE\nnot_exported=1\n")
+    .file(".buildkite/hooks/post-command", &hook("post-command"))
+    .file(".buildkite/hooks/pre-artifact", &hook("pre-artifact"))
+    .file(".buildkite/hooks/pre-exit", &hook("pre-exit"));
+    let said = project.runner(&["run"]).expect_status(1).expect_stdout("(exit status 3)");
+    let said = said.expect_stdout("Running repository pre-command hook");
+    let order = std::fs::read_to_string(project.path().join("order")).unwrap();
+    let first = "command exported \npost-command 3 exported \npre-artifact 3 exported \npre-exit 3 exported \n";
+    assert!(order.starts_with(first), "{order}\n{}", said.stdout);
+    assert_eq!(std::fs::read_to_string(project.path().join("got/kept.txt")).unwrap(), "kept\n");
+    assert!(project.path().join("got/order").exists(), "{}", said.stdout);
+}
+
+#[test]
+fn a_command_hook_takes_the_place_of_the_command_and_the_last_hook_has_the_last_word() {
+    let project = Project::with("steps:\n  - command: touch never\n")
+        .file(".buildkite/hooks/command", "echo \"instead of $BUILDKITE_COMMAND\"\n")
+        .file(".buildkite/hooks/pre-exit", "exit 9\n");
+    let said = project.runner(&["run"]).expect_status(1).expect_stdout("instead of touch never");
+    said.expect_stdout("the pre-exit hook exited with status 9");
+    assert!(!project.path().join("never").exists());
+}

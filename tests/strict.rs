@@ -385,7 +385,7 @@ fn a_step_with_an_error_is_still_there() {
 
 #[test]
 fn the_format_lets_it_pass() {
-    let project = Project::with("steps:\n  - command: 'true'\n    branch: main\n    artifact_paths: a\n");
+    let project = Project::with("steps:\n  - command: 'true'\n    branch: main\n    cache: { inputs: [a] }\n");
     project.runner(&["check"]).expect_status(0).expect_stdout("1 jobs to run");
     let said = project.runner(&["check", "--strict"]).expect_status(3);
     expect![[r#"
@@ -397,17 +397,17 @@ fn the_format_lets_it_pass() {
           |
           = help: did you mean `branches`?
 
-        warning: `artifact_paths` has no effect in this version: the files stay in the workspace
-         --> pipeline.yml:4:21
+        warning: `cache` has no effect in this version: the step runs every time
+         --> pipeline.yml:4:23
           |
-        4 |     artifact_paths: a
-          |                     ^
+        4 |     cache: { inputs: [a] }
+          |                       ^
 
     "#]]
     .assert_eq(&said.stderr);
     // What this version cannot do is no mistake of the file.
-    let project = Project::with("steps:\n  - command: 'true'\n    artifact_paths: a\n");
-    project.runner(&["check", "--strict"]).expect_status(0).expect_stderr("warning: `artifact_paths` has no effect");
+    let project = Project::with("steps:\n  - command: 'true'\n    cache: { inputs: [a] }\n");
+    project.runner(&["check", "--strict"]).expect_status(0).expect_stderr("warning: `cache` has no effect");
 }
 
 #[test]

@@ -105,20 +105,34 @@ fn run_variables(facts: &JobFacts<'_>, run: &RunFacts) -> impl Iterator<Item = (
     .map(|(name, value)| (name.to_owned(), value))
 }
 
+/// What an attempt of a job is called in `BUILDKITE_JOB_ID`.
+pub(super) fn job_identifier(run: &str, job: &Job, attempt: u32) -> String {
+    identifier(run, &format!("job {} {attempt}", job.name))
+}
+
+/// What a job's step is called in `BUILDKITE_STEP_ID`.
+pub(super) fn step_identifier(run: &str, job: &Job) -> String {
+    identifier(run, &format!("step {} {}", job.span.0, job.step_key.as_deref().unwrap_or_default()))
+}
+
+fn identifier(run: &str, of: &str) -> String {
+    Uuid::new_v5(&Uuid::try_parse(run).unwrap_or_default(), of.as_bytes()).to_string()
+}
+
 /// What speaks of one job, and of one attempt of it.
 fn job_variables(facts: &JobFacts<'_>, run: &RunFacts) -> impl Iterator<Item = (String, String)> {
     let JobFacts { job, step, attempt, .. } = facts;
-    let id = |of: &str| Uuid::new_v5(&Uuid::try_parse(&run.run).unwrap_or_default(), of.as_bytes()).to_string();
+    let id = |of: &str| identifier(&run.run, of);
     let key = job.step_key.clone().unwrap_or_default();
     let command = step.params.get("command").and_then(|command| command.as_str()).unwrap_or_default();
     let mut variables = vec![
         ("BUILDKITE_ARTIFACT_PATHS", step.artifact_paths.join(";")),
         ("BUILDKITE_COMMAND", command.to_owned()),
-        ("BUILDKITE_JOB_ID", id(&format!("job {} {attempt}", job.name))),
+        ("BUILDKITE_JOB_ID", job_identifier(&run.run, job, *attempt)),
         ("BUILDKITE_LABEL", job.label.clone()),
         ("BUILDKITE_RETRY_COUNT", attempt.saturating_sub(1).to_string()),
         // The jobs of one step have it in common.
-        ("BUILDKITE_STEP_ID", id(&format!("step {} {key}", job.span.0))),
+        ("BUILDKITE_STEP_ID", step_identifier(&run.run, job)),
         ("BUILDKITE_STEP_KEY", key),
         ("BUILDKITE_TIMEOUT", step.timeout_minutes.map_or("false".to_owned(), |minutes| minutes.to_string())),
     ];
@@ -164,7 +178,7 @@ pub fn own_environment() -> impl Iterator<Item = (String, String)> {
 
 /// Whether a variable's name says that its value is a secret; the list is that of Buildkite's agent.
 #[must_use]
-pub fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     const ENDINGS: [&str; 9] = [
         "_PASSWORD",
         "_SECRET",

@@ -1,11 +1,13 @@
 //! One attempt of a job, from its assignment to its result.
 
+use super::artifact::{self, Reach};
 use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
+use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
 use super::trigger::{Ending, Triggers};
 use super::upload::Uploader;
 use crate::capability::process::Programs;
-use crate::capability::{JobName, JobScope, Workspace};
+use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
@@ -15,7 +17,7 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Runs jobs in this process.
 pub struct LocalAgent {
@@ -29,6 +31,8 @@ pub struct LocalAgent {
     pub triggers: Arc<dyn Triggers>,
     /// The outside.
     pub services: Services,
+    /// What processes of commands can ask.
+    pub job_api: JobApi,
     /// What is known of the run.
     pub facts: RunFacts,
     /// Directory of the workspace.
@@ -111,9 +115,15 @@ impl LocalAgent {
             attempt: assignment.attempt,
             grace: self.grace,
             secrets: &secrets,
-            unblocker: None,
+            unblocker: Some(assignment.unblocked_by.as_str()).filter(|by| !by.is_empty()),
         };
-        let env = job_environment(&facts, &self.facts, own_environment());
+        let mut env = job_environment(&facts, &self.facts, own_environment());
+        let mut entrance = None;
+        if step.command {
+            let opened = self.job_api.entrance().await.map_err(|error| error.to_string())?;
+            opened.announce(&mut env);
+            entrance = Some(opened);
+        }
         for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
             log.redact(value);
         }
@@ -122,20 +132,40 @@ impl LocalAgent {
             (false, true) => None,
             (false, false) => Some(Programs::Listed(step.grants.process.clone())),
         };
+        let env = SharedEnvironment::from(env);
+        let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        // What came before it has used up its part.
+        let (limit, timeout) = watch::channel(minutes.map(|minutes| minutes.saturating_sub(begun.elapsed())));
+        // Until the attempt has ended, however it ends.
+        let _admission = entrance.map(|entrance| {
+            let granted = step.grants.secrets.iter().chain(step.secrets.iter().map(|secret| &secret.name));
+            let (scope, env, secrets) = (scope.clone(), env.clone(), granted.cloned().collect());
+            let (services, uploader) = (&self.services, self.uploader.clone());
+            entrance.admit(Caller::new(scope, assignment.job, env, secrets, services, uploader, limit))
+        });
         let invocation = Invocation {
             component,
             grants: Arc::new(step.grants.clone()),
             programs,
-            scope,
-            env: Arc::new(env),
+            scope: scope.clone(),
+            env,
             params: params.to_string(),
-            timeout: step
-                .timeout_minutes
-                .map(|minutes| Duration::from_secs(minutes.saturating_mul(60)).saturating_sub(begun.elapsed())),
+            timeout,
             grace: self.grace,
             killed: assignment.killed.clone(),
         };
-        host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())
+        let ended = host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())?;
+        // A command uploads its artifacts between its hooks.
+        if !step.command && !step.artifact_paths.is_empty() {
+            let kept = artifact::keep(&self.services.artifacts, &scope, &step.artifact_paths, Reach::Workspace).await;
+            if let (Ended::Passed(_), Err(error)) = (&ended, &kept) {
+                return Err(format!("cannot keep the artifacts: {error}"));
+            }
+            if let Err(error) = kept {
+                scope.log.line(&format!("error: cannot keep the artifacts: {error}"));
+            }
+        }
+        Ok(ended)
     }
 }
 

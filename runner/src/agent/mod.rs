@@ -1,12 +1,15 @@
 //! Runs one job on the step host and reports how it ended.
 
+pub mod artifact;
 mod environment;
 mod execute;
+pub mod job_api;
 mod log;
 mod trigger;
 mod upload;
 
-pub use environment::{JobEnvironment, JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
+pub(crate) use environment::is_secret_name;
+pub use environment::{JobEnvironment, JobFacts, RunFacts, job_environment, own_environment};
 pub use execute::LocalAgent;
 pub use log::JobLog;
 pub use trigger::{Ending, Triggers};

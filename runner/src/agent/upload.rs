@@ -21,11 +21,13 @@ pub struct Uploader {
 pub struct Upload {
     /// The steps.
     pub source: Source,
+    /// Which of its documents, from 0.
+    pub document: usize,
     /// The environment to interpolate with; `None` to leave everything as written.
     pub env: Option<Env>,
     /// Whether jobs that have not begun are taken out.
     pub replace: bool,
-    /// Whether warnings are as bad as errors.
+    /// Whether warnings about the text are as bad as errors.
     pub reject_warnings: bool,
 }
 
@@ -65,7 +67,11 @@ impl Uploader {
         upload: Upload,
     ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         let one = |finding| vec![finding];
-        let parsed = pipeline::parse(&upload.source).map_err(one)?;
+        let parsed = pipeline::parse_all(&upload.source).map_err(one)?.into_iter().nth(upload.document);
+        let parsed = parsed.ok_or_else(|| one(Diagnostic::error("the file has no pipeline")))?;
+        if upload.reject_warnings && !parsed.warnings.is_empty() {
+            return Err(parsed.warnings);
+        }
         let mut document = parsed.pipeline;
         if let Some(mut env) = upload.env {
             document.interpolate(&mut env, Precedence::Pipeline).map_err(one)?;
@@ -86,9 +92,6 @@ impl Uploader {
         let (mut jobs, planning) = plan::extend(&standing, by, &gone, &document, &self.settings)?;
         let mut warnings = parsed.warnings;
         warnings.extend(planning);
-        if upload.reject_warnings && !warnings.is_empty() {
-            return Err(warnings);
-        }
         if let Err(refusals) = admit(&mut jobs, &mut components).await {
             return Err(diagnose(refusals, &document, &jobs));
         }

@@ -6,12 +6,14 @@
 
 pub mod aws;
 pub mod docker;
+mod environment;
 mod error;
 pub mod process;
 mod scope;
 pub mod step;
 mod workspace;
 
+pub use environment::{Changed, SharedEnvironment};
 pub use error::Error;
 pub use scope::{JobName, JobScope};
 pub use workspace::{Workspace, relative_path};

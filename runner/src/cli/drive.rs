@@ -2,8 +2,9 @@
 
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
-use super::project::{Project, RunFiles};
+use super::project::{Project, RunFiles, cache_directory};
 use super::trigger::LocalTriggers;
+use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
@@ -85,6 +86,8 @@ impl Drive {
         let Some(_lock) = self.files.lock()? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
+        let program = std::env::current_exe()
+            .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
         let (appended, logs) = mpsc::channel(1024);
         let agent = Arc::new(LocalAgent {
             engine: self.uploader.engine(),
@@ -99,6 +102,7 @@ impl Drive {
                 detached: self.detached.clone(),
             }),
             services: services(self.files.artifacts.clone()),
+            job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
                 number: self.record.number,

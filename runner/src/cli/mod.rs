@@ -1,5 +1,6 @@
 //! Arguments in, exit code out. The only room that prints errors and chooses an exit code.
 
+mod buildkite_agent;
 mod check;
 mod context;
 mod diagnostic;
@@ -63,6 +64,9 @@ enum Command {
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(arguments) = buildkite_agent::called() {
+        return buildkite_agent::main(arguments);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

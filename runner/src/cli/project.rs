@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Where a pipeline is looked for when none is named; Buildkite's agent looks in the same places.
-const PLACES: [&str; 9] = [
+pub(super) const PLACES: [&str; 9] = [
     "buildkite.yml",
     "buildkite.yaml",
     "buildkite.json",

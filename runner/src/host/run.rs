@@ -7,13 +7,14 @@ use super::engine::{EngineError, LoadedComponent, StepEngine};
 use super::store::{JobStore, Services, StoreError};
 use crate::agent::JobLog;
 use crate::capability::process::Programs;
-use crate::capability::{JobName, JobScope, Workspace};
+use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::plan::grant::Grants;
 use crate::run::Recorder;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
@@ -28,11 +29,11 @@ pub struct Invocation<'a> {
     /// Who it is.
     pub scope: JobScope,
     /// The environment its processes get and, where granted, it may see.
-    pub env: Arc<BTreeMap<String, String>>,
+    pub env: SharedEnvironment,
     /// The parameters: a JSON object.
     pub params: String,
-    /// Time after which the job is ended; none when the step has no timeout.
-    pub timeout: Option<Duration>,
+    /// Time after which the job is ended, which may change while it runs; none when the step has no timeout.
+    pub timeout: watch::Receiver<Option<Duration>>,
     /// Time for cleaning up once it is asked to end.
     pub grace: Duration,
     /// Set when it has to end at once, without that time.
@@ -113,7 +114,6 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
             instance.runner_step_entry().call_run(&mut store, &params).await
         };
         tokio::pin!(call);
-        let limit = timeout.unwrap_or(Duration::MAX);
         tokio::select! {
             biased;
             result = &mut call => ended(result),
@@ -125,7 +125,7 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
                     Ended::Broken("it did not end within its grace time after being cancelled".to_owned())
                 }
             },
-            () = sleep(limit) => {
+            () = time_is_up(timeout) => {
                 scope.log.line("error: the step's time is up; asking it to end");
                 cancelled.cancel();
                 match tokio::time::timeout(grace, &mut call).await {
@@ -140,11 +140,29 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
     Ok(ended)
 }
 
-async fn sleep(limit: Duration) {
-    if limit == Duration::MAX {
-        std::future::pending::<()>().await;
+/// Waits until the time is up, counted from now on.
+async fn time_is_up(mut limit: watch::Receiver<Option<Duration>>) {
+    let began = Instant::now();
+    loop {
+        let limit_now = *limit.borrow_and_update();
+        let up = async {
+            match limit_now {
+                // A time beyond what the clock counts never comes.
+                Some(time) => tokio::time::sleep(time.saturating_sub(began.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        let changed = async {
+            // Nobody is left who could change it.
+            if limit.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = up => return,
+            () = changed => {}
+        }
     }
-    tokio::time::sleep(limit).await;
 }
 
 fn ended(result: wasmtime::Result<Result<String, Failure>>) -> Ended {
@@ -237,7 +255,7 @@ impl Planner {
             decisions: Arc::default(),
         };
         let grants = Arc::new(Grants::default());
-        let env = Arc::new(BTreeMap::new());
+        let env = SharedEnvironment::default();
         let nothing = Programs::Listed(Vec::new());
         let data = JobStore::new(&scope, &grants, nothing, &env, services, PLANNING_MEMORY)?;
         let mut store = new_store(engine, data);

@@ -5,9 +5,8 @@ use crate::capability::aws::{self, AwsClients, AwsCtx, AwsView};
 use crate::capability::docker::{self, DockerClient, DockerCtx, DockerView};
 use crate::capability::process::{self, ProcessCtx, ProcessView, Programs};
 use crate::capability::step::{self, ArtifactStore, SecretSource, StepCtx, StepView};
-use crate::capability::{JobScope, Workspace};
+use crate::capability::{JobScope, SharedEnvironment, Workspace};
 use crate::plan::grant::Grants;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTable};
@@ -59,7 +58,7 @@ impl JobStore {
         scope: &JobScope,
         grants: &Arc<Grants>,
         programs: Programs,
-        env: &Arc<BTreeMap<String, String>>,
+        env: &SharedEnvironment,
         services: &Services,
         memory: usize,
     ) -> Result<Self, StoreError> {

@@ -203,6 +203,7 @@ impl StepJob {
             grants: phase.grants.clone(),
             secrets: if phase.command { self.secrets.clone() } else { Vec::new() },
             references: Vec::new(),
+            artifact_paths: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
             ..self.clone()

@@ -7,6 +7,7 @@ use super::client::{Ended, Process};
 use super::{ProcessCtx, ProcessView, Programs};
 use crate::host::bindings::runner::process::processes;
 use crate::host::bindings::runner::step::types;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use wasmtime::component::Resource;
 
@@ -30,7 +31,8 @@ impl ProcessCtx {
         Err(self.scope.deny("process", "spawn", program, reason).await)
     }
 
-    async fn spawn(
+    /// Starts a program, if the job may, with its environment as it is now.
+    pub(crate) async fn spawn(
         &mut self,
         program: &str,
         args: &[String],
@@ -41,7 +43,7 @@ impl ProcessCtx {
         if self.running.len() >= MAX_PROCESSES {
             return Err(Error::Limit(format!("a job runs at most {MAX_PROCESSES} processes at once")));
         }
-        let mut env = (*self.env).clone();
+        let mut env = BTreeMap::clone(&self.env.current());
         for (name, value) in options.env.into_iter().chain(secrets) {
             env.insert(variable(name)?, value);
         }

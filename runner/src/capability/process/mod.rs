@@ -4,11 +4,9 @@ mod client;
 mod error;
 mod host;
 
-use super::JobScope;
+use super::{JobScope, SharedEnvironment};
 use crate::host::bindings::runner::process::processes;
-pub use client::Process;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+pub use client::{Ended, Process};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 /// Which programs a job may start.
@@ -25,14 +23,14 @@ pub enum Programs {
 pub struct ProcessCtx {
     pub(super) scope: JobScope,
     pub(super) programs: Programs,
-    /// The whole environment of the job's processes.
-    pub(super) env: Arc<BTreeMap<String, String>>,
+    /// The whole environment of the job's processes; one may change it for those after it.
+    pub(super) env: SharedEnvironment,
     pub(super) running: Vec<client::Group>,
 }
 
 impl ProcessCtx {
     /// The context of one attempt. `env` is everything its processes get, before what a call adds.
-    pub fn new(scope: JobScope, programs: Programs, env: Arc<BTreeMap<String, String>>) -> Self {
+    pub fn new(scope: JobScope, programs: Programs, env: SharedEnvironment) -> Self {
         Self { scope, programs, env, running: Vec::new() }
     }
 

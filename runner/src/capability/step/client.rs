@@ -1,9 +1,10 @@
 //! Artifacts as files beside the run, and secrets from the runner's own environment.
 
 use super::super::Error;
+use super::super::workspace::relative_path;
 use super::error::{artifact_io, secret_missing};
 use crate::event::Artifact;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -29,20 +30,28 @@ impl ArtifactStore {
             if let Some(parent) = std::path::Path::new(path).parent() {
                 dir.create_dir_all(parent)?;
             }
-            let mut file = dir.create(path)?;
             let mut digest = Sha256::new();
             let mut size = 0;
             let mut buffer = vec![0; 64 << 10];
-            loop {
-                let count = content.read(&mut buffer)?;
-                if count == 0 {
-                    break;
+            let mut fill = |file: &mut cap_std::fs::File| -> std::io::Result<()> {
+                loop {
+                    let count = content.read(&mut buffer)?;
+                    if count == 0 {
+                        return file.sync_all();
+                    }
+                    digest.update(&buffer[..count]);
+                    file.write_all(&buffer[..count])?;
+                    size += count as u64;
                 }
-                digest.update(&buffer[..count]);
-                file.write_all(&buffer[..count])?;
-                size += count as u64;
+            };
+            // Under its own name only once it is whole: somebody may be reading what has the name now.
+            let part = format!("{path}.{}.part", uuid::Uuid::new_v4().simple());
+            let mut file = dir.open_with(&part, OpenOptions::new().write(true).create_new(true))?;
+            let done = fill(&mut file).and_then(|()| dir.rename(&part, &dir, path));
+            if let Err(error) = done {
+                dir.remove_file(&part)?;
+                return Err(error);
             }
-            file.sync_all()?;
             Ok((size, format!("sha256:{:x}", digest.finalize())))
         };
         let (size, digest) = write().map_err(|error| artifact_io("store", path, &error))?;
@@ -64,13 +73,13 @@ impl ArtifactStore {
         read().map_err(|error| artifact_io("fetch", &artifact.path, &error))
     }
 
-    /// An artifact's content, of any size.
+    /// An artifact's file, to be read from its beginning.
     ///
     /// # Errors
     /// `Failed` when the disk refuses.
-    pub fn open(&self, artifact: &Artifact) -> Result<cap_std::fs::File, Error> {
-        let open = || self.dir(&artifact.job)?.open(&artifact.path);
-        open().map_err(|error| artifact_io("open", &artifact.path, &error))
+    pub fn open(&self, artifact: &Artifact) -> Result<std::fs::File, Error> {
+        let open = || Ok(self.dir(&artifact.job)?.open(&artifact.path)?.into_std());
+        open().map_err(|error: std::io::Error| artifact_io("read", &artifact.path, &error))
     }
 
     fn dir(&self, job: &str) -> std::io::Result<Dir> {
@@ -78,6 +87,18 @@ impl ArtifactStore {
         std::fs::create_dir_all(&path)?;
         Dir::open_ambient_dir(path, cap_std::ambient_authority())
     }
+}
+
+/// An artifact's path in normal form: relative, `/` between its parts, at most 1024 bytes.
+///
+/// # Errors
+/// `Invalid` for what is no such path.
+pub fn artifact_path(path: &str) -> Result<String, Error> {
+    let path = relative_path(path)?;
+    if path == "." || path.len() > 1024 {
+        return Err(Error::Invalid("an artifact's path has 1 to 1024 bytes".to_owned()));
+    }
+    Ok(path)
 }
 
 /// Where secrets come from.

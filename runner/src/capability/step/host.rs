@@ -1,8 +1,7 @@
 //! The step interfaces towards the guest. Everything a guest passes is hostile.
 
 use super::super::Error;
-use super::super::workspace::relative_path;
-use super::client::MAX_ARTIFACT;
+use super::client::{MAX_ARTIFACT, artifact_path};
 use super::{Secret, StepCtx, StepView};
 use crate::event::{Annotation, AnnotationStyle, EventKind};
 use crate::host::bindings::runner::step::{annotations, artifacts, context, log, meta_data, secrets, types};
@@ -74,7 +73,7 @@ impl context::Host for StepView<'_> {
     }
 
     async fn env(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.ctx.env.get(&name).cloned())
+        Ok(self.ctx.env.current().get(&name).cloned())
     }
 
     async fn sleep(&mut self, milliseconds: u64) -> Result<(), Error> {
@@ -92,7 +91,7 @@ impl context::Host for StepView<'_> {
     }
 
     async fn environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.ctx.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        Ok(self.ctx.env.current().iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 
@@ -225,14 +224,6 @@ impl artifacts::Host for StepView<'_> {
         let all = self.ctx.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
         Ok(all.into_iter().map(Into::into).collect())
     }
-}
-
-fn artifact_path(path: &str) -> Result<String, Error> {
-    let path = relative_path(path)?;
-    if path == "." || path.len() > 1024 {
-        return Err(Error::Invalid("an artifact's path has 1 to 1024 bytes".to_owned()));
-    }
-    Ok(path)
 }
 
 impl annotations::Host for StepView<'_> {

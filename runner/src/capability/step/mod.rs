@@ -4,12 +4,11 @@ mod client;
 mod error;
 mod host;
 
-pub use client::{ArtifactStore, EnvironmentSecrets, SecretSource};
+pub use client::{ArtifactStore, EnvironmentSecrets, SecretSource, artifact_path};
 
-use super::JobScope;
+use super::{JobScope, SharedEnvironment};
 use crate::host::bindings::runner::step;
 use crate::plan::grant::Grants;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
@@ -19,7 +18,7 @@ pub struct StepCtx {
     pub(super) scope: JobScope,
     pub(super) grants: Arc<Grants>,
     /// Variables the component may see.
-    pub(super) env: Arc<BTreeMap<String, String>>,
+    pub(super) env: SharedEnvironment,
     pub(super) artifacts: ArtifactStore,
     pub(super) secrets: Arc<dyn SecretSource>,
 }
@@ -29,7 +28,7 @@ impl StepCtx {
     pub fn new(
         scope: JobScope,
         grants: Arc<Grants>,
-        env: Arc<BTreeMap<String, String>>,
+        env: SharedEnvironment,
         artifacts: ArtifactStore,
         secrets: Arc<dyn SecretSource>,
     ) -> Self {
