@@ -26,6 +26,7 @@ steps:
       - printf 'echo hi' > ../made.sh; chmod 755 ../made.sh; echo evil > ../.git/config
       - echo $$FROM_PIPELINE $$FROM_STEP $$BUILDKITE_STEP_KEY $$CI \"$$SECRET_OF_HOST\" $$PWD $$BUILDKITE_BUILD_CHECKOUT_PATH > ../env
       - test -n \"$$BASH_VERSION\"
+    artifact_paths: sub/o*
   - wait
   - key: fails
     env: {{ CHANGED: \"{{{{ steps.make.outputs.changed_files }}}}\" }}
@@ -45,6 +46,8 @@ steps:
     assert_eq!(read(&project, ".git/config"), "as it was\n");
     let mode = std::os::unix::fs::MetadataExt::mode(&project.path().join("made.sh").metadata().unwrap());
     assert_eq!(mode & 0o777, 0o755);
+    let run = std::fs::read_dir(project.path().join(".runner/runs")).unwrap().next().unwrap().unwrap();
+    assert_eq!(std::fs::read_to_string(run.path().join("artifacts/make/sub/out")).unwrap(), "ABC\n");
     assert!(on_the_engine(project.path()).is_empty());
 }
 
