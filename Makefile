@@ -34,7 +34,7 @@ lint: steps
 
 # What of the step components is pure is tested outside the sandbox.
 unit:
-	cd steps && cargo test --locked --target $(HOST) -p compose-test -p deploy -p docker-tag
+	cd steps && cargo test --locked --target $(HOST) -p artifacts -p compose-test -p deploy -p docker-run -p docker-tag -p junit-annotate
 
 # Ratios against a baseline of the same run.
 bench: build

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The built-in components; each is a crate of this name in `steps/`.
-const BUILT_IN: [&str; 4] = ["command", "compose-test", "deploy", "docker-tag"];
+const BUILT_IN: [&str; 7] =
+    ["artifacts", "command", "compose-test", "deploy", "docker-run", "docker-tag", "junit-annotate"];
 
 fn main() -> io::Result<()> {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -129,7 +129,7 @@ fn programs() {
 
 #[test]
 fn meta_data_and_artifacts() {
-    let write = "{ workspace: [steps], meta-data: write, artifacts: write }";
+    let write = "{ workspace: [steps], meta-data: write, artifacts: write, annotations: true }";
     for (with, because) in [
         ("{ attack: set, target: '', size: 1 }", "1 to 255"),
         ("{ attack: set, target: k, size: 0 }", "1 byte to 100 KiB"),
@@ -144,10 +144,18 @@ fn meta_data_and_artifacts() {
         ("{ attack: upload, target: steps }", "not a regular file"),
         ("{ attack: fetch, target: ../../runs.db }", "leads upwards"),
         ("{ attack: fetch, target: nobody }", "no artifact `nobody`"),
+        ("{ attack: download, target: ../x }", "leads upwards"),
+        ("{ attack: download, target: /etc/x }", "is absolute"),
+        ("{ attack: download, target: pipeline.yml }", "writing `pipeline.yml` is not granted"),
+        ("{ attack: download, target: .runner/runs.db }", "writing `.runner/runs.db` is not granted"),
+        ("{ attack: annotate, target: \"\", size: 1 }", "expected 1 to 100"),
+        ("{ attack: annotate, target: \"a\\nb\", size: 1 }", "none of them a control character"),
+        ("{ attack: annotate, target: a, size: 1048577 }", "at most 1024 KiB"),
+        ("{ attack: annotations, target: a, size: 1001 }", "1000"),
     ] {
         refused("hostile-data", with, write, because);
     }
-    let read = "{ meta-data: read, artifacts: read }";
+    let read = "{ meta-data: read, artifacts: read, annotations: true }";
     refused("hostile-data", "{ attack: set, target: k, size: 1 }", read, "only reading meta-data is granted");
     refused("hostile-data", "{ attack: store, target: a, size: 1 }", read, "only reading artifacts is granted");
     let (project, _) = attack("hostile-data", "{ attack: set, target: k, size: 3 }", write);
@@ -200,6 +208,9 @@ fn docker() {
         ("{ attack: mount, target: \"debian:12-slim\", other: pipeline.yml }", "not granted"),
         ("{ attack: mount, target: \"debian:12-slim\", other: /etc }", "absolute"),
         ("{ attack: mount-target, target: \"debian:12-slim\", other: /proc/sys }", "/proc"),
+        ("{ attack: copy-back, target: \"debian:12-slim\", other: /data }", "writing `steps` is not granted"),
+        ("{ attack: copy-back, target: \"debian:12-slim\", other: /etc }", "there is no copy of a directory"),
+        ("{ attack: copy-back, target: \"debian:12-slim\", other: /data/../etc }", "leads upwards"),
         ("{ attack: memory, target: \"debian:12-slim\" }", "memory"),
         ("{ attack: containers, target: \"debian:12-slim\", times: 3 }", "2"),
     ] {

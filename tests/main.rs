@@ -14,6 +14,7 @@ mod hostile;
 mod log_contract;
 mod mutations;
 mod outside;
+mod plugins;
 mod project;
 mod real_pipelines;
 mod run;

@@ -1,5 +1,6 @@
 //! The environment of a job's processes, and the part of it a component may see.
 
+use crate::plan::grant::matches_pattern;
 use crate::plan::variables::{AGENT_META_DATA, is_of_one_job, is_protected};
 use crate::plan::{Job, Plan, StepJob};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +78,7 @@ pub fn job_environment(
         env.insert("BUILDKITE_IGNORED_ENV".to_owned(), names.join(","));
     }
     if !step.command {
-        env.retain(|name, _| step.grants.env.contains(name));
+        env.retain(|name, _| step.grants.env.iter().any(|pattern| matches_pattern(pattern, name)));
     }
     env
 }

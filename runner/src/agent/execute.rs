@@ -11,12 +11,12 @@ use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{Asked, Loaded};
 use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
-use crate::plan::{Job, JobKind, SecretVariable, StepJob, substitute};
+use crate::plan::{Job, JobKind, SecretVariable, StepJob, as_text, substitute};
 use crate::run::{Assignment, Executor};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Runs jobs in this process.
@@ -52,11 +52,42 @@ impl LocalAgent {
         logs.join(format!("{}.{attempt}.log", job.name))
     }
 
-    async fn run(&self, job: &Job, step: &StepJob, assignment: Assignment, log: &JobLog) -> Result<Ended, String> {
+    /// What comes before the step, the step, and what comes after it whether it passed or not. The first failure counts.
+    async fn run(&self, job: &Job, step: &StepJob, assignment: &Assignment, log: &JobLog) -> Result<Ended, String> {
+        let begun = Instant::now();
+        for phase in &step.before {
+            let ended = self.run_one(job, &step.as_step(phase), assignment, log, begun).await?;
+            if !matches!(ended, Ended::Passed(_)) {
+                return Ok(ended);
+            }
+        }
+        let mut ended = self.run_one(job, step, assignment, log, begun).await?;
+        for phase in &step.after {
+            if assignment.cancelled.is_cancelled() || matches!(ended, Ended::TimedOut) {
+                break;
+            }
+            let after = self.run_one(job, &step.as_step(phase), assignment, log, begun).await?;
+            if matches!(ended, Ended::Passed(_)) && !matches!(after, Ended::Passed(_)) {
+                ended = after;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Runs one component; `begun` is when the job's time began to count.
+    async fn run_one(
+        &self,
+        job: &Job,
+        step: &StepJob,
+        assignment: &Assignment,
+        log: &JobLog,
+        begun: Instant,
+    ) -> Result<Ended, String> {
         let component = step.component.as_ref().and_then(|pin| self.components.get(&pin.digest));
         let component = &component.ok_or_else(|| format!("the component `{}` was not found before", step.uses))?;
         let outputs = |key: &str| assignment.outputs.get(key);
-        let params = substitute(&step.params, &outputs)?;
+        let mut params = substitute(&step.params, &outputs)?;
+        as_text(&mut params, &step.references);
         if !step.references.is_empty() {
             self.check_known(component, step, &params).await?;
         }
@@ -72,7 +103,7 @@ impl LocalAgent {
             }),
             workspace: Arc::new(workspace),
             log: log.clone(),
-            recorder: assignment.recorder,
+            recorder: assignment.recorder.clone(),
             cancelled: assignment.cancelled.child_token(),
             decisions: Arc::default(),
         };
@@ -103,7 +134,8 @@ impl LocalAgent {
         };
         let env = SharedEnvironment::from(env);
         let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-        let (limit, timeout) = watch::channel(minutes);
+        // What came before it has used up its part.
+        let (limit, timeout) = watch::channel(minutes.map(|minutes| minutes.saturating_sub(begun.elapsed())));
         // Until the attempt has ended, however it ends.
         let _admission = entrance.map(|entrance| {
             let granted = step.grants.secrets.iter().chain(step.secrets.iter().map(|secret| &secret.name));
@@ -120,7 +152,7 @@ impl LocalAgent {
             params: params.to_string(),
             timeout,
             grace: self.grace,
-            killed: assignment.killed,
+            killed: assignment.killed.clone(),
         };
         let ended = host::run(&self.engine, &self.services, invocation).await.map_err(|error| error.to_string())?;
         // A command uploads its artifacts between its hooks.
@@ -168,14 +200,13 @@ impl Executor for LocalAgent {
         let plan = assignment.plan.clone();
         let job = plan.job(assignment.job);
         let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
-        let cancelled = assignment.cancelled.clone();
         let mut result = match &job.kind {
             JobKind::Step(step) => {
-                let ended = self.run(job, step, assignment, &log).await;
+                let ended = self.run(job, step, &assignment, &log).await;
                 job_result(ended, step)
             }
             JobKind::Trigger(trigger) => {
-                let end = Ending { cancelled: assignment.cancelled, killed: assignment.killed };
+                let end = Ending { cancelled: assignment.cancelled.clone(), killed: assignment.killed };
                 self.triggers.start(job, trigger, &log, end).await
             }
             JobKind::Wait | JobKind::Gate(_) => {
@@ -185,7 +216,7 @@ impl Executor for LocalAgent {
         result.message = log.redacted(&result.message);
         result.outputs = redacted(&log, result.outputs);
         if result.outcome == Outcome::Failed {
-            if cancelled.is_cancelled() {
+            if assignment.cancelled.is_cancelled() {
                 result.outcome = Outcome::Cancelled;
                 "cancel".clone_into(&mut result.signal_reason);
             } else if job.fails_softly(result.exit_status) {

@@ -4,7 +4,7 @@ use crate::component::{Components, Loaded, admit, diagnose};
 use crate::event::EventKind;
 use crate::host::StepEngine;
 use crate::pipeline::{self, Diagnostic, Env, Precedence, Source};
-use crate::plan::{self, JobId};
+use crate::plan::{self, JobId, Settings};
 use crate::run::{JobState, RecordError, Recorder};
 use tokio::sync::Mutex;
 
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 pub struct Uploader {
     engine: StepEngine,
     loaded: Loaded,
+    settings: Settings,
     components: Mutex<Components>,
 }
 
@@ -31,10 +32,15 @@ pub struct Upload {
 }
 
 impl Uploader {
-    /// An uploader that finds components here.
+    /// An uploader that finds components here, in a project with these settings.
     #[must_use]
-    pub fn new(components: Components) -> Self {
-        Self { engine: components.engine().clone(), loaded: components.loaded(), components: Mutex::new(components) }
+    pub fn new(components: Components, settings: Settings) -> Self {
+        Self {
+            engine: components.engine().clone(),
+            loaded: components.loaded(),
+            settings,
+            components: Mutex::new(components),
+        }
     }
 
     /// The engine the components are compiled for.
@@ -82,7 +88,8 @@ impl Uploader {
             (run.plan().clone(), gone)
         });
         let (standing, gone) = standing.await.map_err(|error| one(refused(&error)))?;
-        let (mut jobs, planning) = plan::extend(&standing, by, &|job: JobId| gone[job.index()], &document)?;
+        let gone = |job: JobId| gone[job.index()];
+        let (mut jobs, planning) = plan::extend(&standing, by, &gone, &document, &self.settings)?;
         let mut warnings = parsed.warnings;
         warnings.extend(planning);
         if let Err(refusals) = admit(&mut jobs, &mut components).await {

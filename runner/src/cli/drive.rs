@@ -54,7 +54,7 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
     let uses_docker = plan
         .jobs
         .iter()
-        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if step.grants.docker.is_some()));
+        .any(|job| job.skip.is_none() && matches!(&job.kind, JobKind::Step(step) if step.reaches_docker()));
     if uses_docker {
         let services = services(std::path::PathBuf::new());
         docker::ping(&*services.docker).await.map_err(|error| Error::environment(error.to_string()))?;
@@ -273,10 +273,12 @@ pub(super) async fn state_of(log: &SqliteLog, record: &RunRecord, plan: &Arc<Pla
 /// The components of a plan made before, found again.
 pub(super) fn restore(components: &mut Components, plan: &Plan) -> Result<(), Error> {
     for job in &plan.jobs {
-        if let JobKind::Step(step) = &job.kind
-            && let Some(pin) = &step.component
-        {
-            components.restore(&step.uses, pin).map_err(|error| Error::environment(error.to_string()))?;
+        let JobKind::Step(step) = &job.kind else { continue };
+        let phases = step.phases().map(|phase| (&phase.uses, &phase.component));
+        for (uses, pin) in std::iter::once((&step.uses, &step.component)).chain(phases) {
+            if let Some(pin) = pin {
+                components.restore(uses, pin).map_err(|error| Error::environment(error.to_string()))?;
+            }
         }
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Opened {
         let state = self.state().await?;
         preflight(state.plan()).await?;
         let uses_docker =
-            |job: JobId| matches!(&state.plan().job(job).kind, JobKind::Step(step) if step.grants.docker.is_some());
+            |job: JobId| matches!(&state.plan().job(job).kind, JobKind::Step(step) if step.reaches_docker());
         if state.running_count() != Slots::of(0) && state.running_jobs().any(uses_docker) && !self.is_driven()? {
             let services = services(PathBuf::new());
             let swept = docker::sweep(&*services.docker, &self.record.id).await;
@@ -102,13 +102,14 @@ impl Opened {
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &self.project, services(PathBuf::new()));
         restore(&mut components, state.plan())?;
+        let settings = self.project.settings()?;
         let drive = Drive {
             project: self.project,
             log: self.log,
             record: self.record,
             plan: self.plan,
             files,
-            uploader: Arc::new(Uploader::new(components)),
+            uploader: Arc::new(Uploader::new(components, settings)),
             answers: HashMap::new(),
             slots: slots(further.jobs),
             wait: further.wait,

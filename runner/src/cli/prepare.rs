@@ -106,8 +106,9 @@ impl PipelineFlags {
         let mut planning = started.elapsed();
         detected.find_changed_files(&project.directory, &document, &env);
         warnings.append(&mut detected.warnings);
+        let settings = project.settings()?;
         let started = Instant::now();
-        let planned = plan::build_with_origins(&document, &source.name, &detected.context);
+        let planned = plan::build_with_origins(&document, &source.name, &detected.context, &settings);
         planning += started.elapsed();
         tracing::debug!(parse_us = parse.as_micros(), plan_us = planning.as_micros(), "the pipeline is planned");
         let (mut plan, origins, more) = planned.map_err(invalid)?;

@@ -3,6 +3,7 @@
 use super::error::{Error, ExitStatus};
 use crate::log::SqliteLog;
 use crate::pipeline::{Diagnostic, Source};
+use crate::plan::Settings;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,9 @@ pub(super) const PLACES: [&str; 9] = [
 
 /// Also looked for: the name a project without Buildkite would choose.
 const OWN_PLACE: &str = "pipeline.yml";
+
+/// What a project tells the runner about itself, in its directory.
+const SETTINGS: &str = "runner.yml";
 
 /// A project's directory.
 #[derive(Debug)]
@@ -53,6 +57,19 @@ impl Project {
         Source::from_bytes(name.clone(), &bytes).map_err(|finding: Diagnostic| {
             Error::pipeline(ExitStatus::InvalidPipeline, Source::new(name, ""), vec![finding])
         })
+    }
+
+    /// Reads `runner.yml`; the defaults where there is none.
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        let path = self.directory.join(SETTINGS);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Settings::default()),
+            other => other.map_err(|error| Error::invalid(format!("{} cannot be read: {error}", path.display())))?,
+        };
+        let wrong = |source: Source, finding| Error::pipeline(ExitStatus::InvalidPipeline, source, vec![finding]);
+        let source =
+            Source::from_bytes(SETTINGS, &bytes).map_err(|finding| wrong(Source::new(SETTINGS, ""), finding))?;
+        Settings::read(&source).map_err(|finding| wrong(source.clone(), finding))
     }
 
     fn search(&self) -> Result<(String, PathBuf), Error> {

@@ -46,6 +46,7 @@ impl Run {
         warn(&source, &warnings);
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
+        let settings = project.settings()?;
         let created = Created::new(project, plan).await?;
         let drive = Drive {
             project: created.project,
@@ -53,7 +54,7 @@ impl Run {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components)),
+            uploader: Arc::new(Uploader::new(components, settings)),
             answers,
             slots: slots(self.jobs),
             wait: self.wait,

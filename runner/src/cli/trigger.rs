@@ -84,6 +84,7 @@ impl LocalTriggers {
         plan.context.pipeline_slug.clone_from(&trigger.pipeline);
         plan.context.pipeline_name.clone_from(&trigger.pipeline);
         preflight(&plan).await?;
+        let settings = project.settings()?;
         let created = Created::new(project, plan).await?;
         let meta_data = (2..).zip(&trigger.meta_data).map(|(sequence, (key, value))| {
             let kind = EventKind::MetaDataSet { key: key.clone(), value: value.clone() };
@@ -100,7 +101,7 @@ impl LocalTriggers {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components)),
+            uploader: Arc::new(Uploader::new(components, settings)),
             answers: HashMap::new(),
             slots: self.slots,
             wait: false,

@@ -3,7 +3,9 @@
 
 use super::asked::Problem;
 use super::resolve::{Components, ResolveError};
-use crate::plan::{Job, JobKind};
+use crate::plan::grant::Grants;
+use crate::plan::{ComponentPin, Job, JobKind};
+use serde_json::Value;
 
 /// Something that keeps the plan from being run.
 #[derive(Debug)]
@@ -42,26 +44,15 @@ pub async fn admit(jobs: &mut [Job], components: &mut Components) -> Result<(), 
             continue;
         }
         let Job { kind: JobKind::Step(step), .. } = job else { continue };
-        match components.resolve(&step.uses).await {
-            Ok(pin) => step.component = Some(pin),
-            Err(error) => {
-                let help = match &error {
-                    ResolveError::File { .. } => "paths are relative to the directory the pipeline runs in".to_owned(),
-                    _ => String::new(),
-                };
-                let (kind, pointer) = (RefusalKind::Component, String::new());
-                refusals.push(Refusal { job: position, kind, pointer, message: error.to_string(), help });
-                continue;
-            }
+        let unknown: Vec<String> = step.references.iter().map(|one| one.pointer.clone()).collect();
+        let (pin, mut problems) =
+            decide(components, &step.uses, &step.params, &unknown, &step.grants, step.command).await;
+        step.component = pin;
+        for phase in step.before.iter_mut().chain(&mut step.after) {
+            let (pin, more) = decide(components, &phase.uses, &phase.params, &[], &phase.grants, phase.command).await;
+            phase.component = pin;
+            problems.extend(more);
         }
-        let digest = step.component.as_ref().map_or("", |pin| &pin.digest);
-        let problems = match components.ask(&step.uses, digest).await {
-            Ok(asked) => {
-                let unknown: Vec<String> = step.references.iter().map(|one| one.pointer.clone()).collect();
-                asked.check(&step.params, &unknown, &step.grants, step.command).await
-            }
-            Err(error) => vec![Problem::component(error.to_string())],
-        };
         refusals.extend(problems.into_iter().map(|Problem { kind, pointer, message, help }| Refusal {
             job: position,
             kind,
@@ -71,4 +62,30 @@ pub async fn admit(jobs: &mut [Job], components: &mut Components) -> Result<(), 
         }));
     }
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+}
+
+/// Which component a reference means, and what keeps it from running with these parameters and grants.
+async fn decide(
+    components: &mut Components,
+    uses: &str,
+    params: &Value,
+    unknown: &[String],
+    grants: &Grants,
+    command: bool,
+) -> (Option<ComponentPin>, Vec<Problem>) {
+    let pin = match components.resolve(uses).await {
+        Ok(pin) => pin,
+        Err(error) => {
+            let help = match &error {
+                ResolveError::File { .. } => "paths are relative to the directory the pipeline runs in".to_owned(),
+                _ => String::new(),
+            };
+            return (None, vec![Problem { help, ..Problem::component(error.to_string()) }]);
+        }
+    };
+    let problems = match components.ask(uses, &pin.digest).await {
+        Ok(asked) => asked.check(params, unknown, grants, command).await,
+        Err(error) => vec![Problem::component(error.to_string())],
+    };
+    (Some(pin), problems)
 }

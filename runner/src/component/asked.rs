@@ -102,6 +102,7 @@ fn ungranted_imports(imports: &[String], granted: &Grants, command: bool) -> Vec
         ("runner:process/", command || !granted.process.is_empty(), "process"),
         ("runner:step/meta-data@", granted.meta_data.is_some(), "meta-data"),
         ("runner:step/artifacts@", granted.artifacts.is_some(), "artifacts"),
+        ("runner:step/annotations@", granted.annotations, "annotations"),
     ];
     kinds
         .into_iter()

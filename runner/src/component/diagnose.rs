@@ -31,7 +31,10 @@ fn place(steps: &[Step], span: Span, kind: RefusalKind, pointer: &str) -> Span {
         RefusalKind::Grant => "grants",
     };
     let entry = step.rest.get(key).or_else(|| step.rest.get("uses"));
-    entry.map_or(span, |entry| match pointer {
+    // What a plugin or `image` stands for has its permissions from there.
+    let stands_for = step.plugins.first().map(|plugin| plugin.source.span);
+    let stands_for = stands_for.or_else(|| step.rest.get("image").map(|image| image.value.span));
+    entry.map_or(stands_for.unwrap_or(span), |entry| match pointer {
         "" if kind != RefusalKind::Component => entry.key_span,
         pointer => entry.value.nearest(pointer).span,
     })

@@ -30,7 +30,7 @@ pub struct LoadedComponent {
 #[derive(PartialEq, Eq, Hash)]
 struct LinkKey {
     digest: Arc<str>,
-    capabilities: [bool; 5],
+    capabilities: [bool; 6],
 }
 
 /// Why a component cannot be used.
@@ -116,6 +116,7 @@ impl StepEngine {
                 grants.aws.is_some(),
                 grants.artifacts.is_some(),
                 grants.meta_data.is_some(),
+                grants.annotations,
             ],
         };
         let mut known = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,5 +184,11 @@ impl StepEngine {
 struct Nothing;
 
 /// Interfaces that are linked only when granted.
-const UNGRANTED: [&str; 5] =
-    ["runner:docker/", "runner:aws/", "runner:process/", "runner:step/artifacts@", "runner:step/meta-data@"];
+const UNGRANTED: [&str; 6] = [
+    "runner:docker/",
+    "runner:aws/",
+    "runner:process/",
+    "runner:step/annotations@",
+    "runner:step/artifacts@",
+    "runner:step/meta-data@",
+];

@@ -88,7 +88,12 @@ impl JobStore {
                 services.secrets.clone(),
             ),
             process: ProcessCtx::new(scope.clone(), programs, env.clone()),
-            docker: DockerCtx::new(scope.clone(), grants.docker.clone(), services.docker.clone()),
+            docker: DockerCtx::new(
+                scope.clone(),
+                grants.docker.clone(),
+                services.docker.clone(),
+                services.secrets.clone(),
+            ),
             aws: AwsCtx::new(scope.clone(), grants.aws.clone(), services.aws.clone()),
             _files: files,
         })

@@ -170,6 +170,60 @@ pub struct StepJob {
     /// Files kept after the command: globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifact_paths: Vec<String>,
+    /// What runs before it, in this order; a failure is the job's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Phase>,
+    /// What runs after it, in this order, whether it passed or failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Phase>,
+}
+
+/// A further component that runs for the same job, in a sandbox of its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// The reference, or `command`.
+    pub uses: String,
+    /// Which component that is; set when it has been resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentPin>,
+    /// Whether it is a command line, which is its own permission to start programs.
+    #[serde(default)]
+    pub command: bool,
+    /// The parameters: a JSON object.
+    pub params: Value,
+    /// What it is granted.
+    pub grants: Grants,
+}
+
+impl StepJob {
+    /// Everything that runs for it besides the component itself.
+    pub fn phases(&self) -> impl Iterator<Item = &Phase> {
+        self.before.iter().chain(&self.after)
+    }
+
+    /// Whether any part of it may use the Docker Engine.
+    #[must_use]
+    pub fn reaches_docker(&self) -> bool {
+        self.grants.docker.is_some() || self.phases().any(|phase| phase.grants.docker.is_some())
+    }
+
+    /// A phase as a step of its own, in the environment of this one. The step's secrets are for command lines alone.
+    #[must_use]
+    pub fn as_step(&self, phase: &Phase) -> Self {
+        Self {
+            uses: phase.uses.clone(),
+            component: phase.component.clone(),
+            command: phase.command,
+            params: phase.params.clone(),
+            grants: phase.grants.clone(),
+            secrets: if phase.command { self.secrets.clone() } else { Vec::new() },
+            references: Vec::new(),
+            artifact_paths: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A secret that becomes a variable.
@@ -286,8 +340,11 @@ impl Job {
     pub fn only_computes(&self) -> bool {
         match &self.kind {
             JobKind::Step(step) => {
-                let grants = &step.grants;
-                !step.command && grants.process.is_empty() && grants.docker.is_none() && grants.aws.is_none()
+                let computes = |command: bool, grants: &Grants| {
+                    !command && grants.process.is_empty() && grants.docker.is_none() && grants.aws.is_none()
+                };
+                computes(step.command, &step.grants)
+                    && step.phases().all(|phase| computes(phase.command, &phase.grants))
             }
             JobKind::Trigger(_) | JobKind::Wait | JobKind::Gate(_) => true,
         }

@@ -7,13 +7,15 @@ pub mod grant;
 mod job;
 pub mod origin;
 mod outputs;
+pub mod settings;
 pub mod variables;
 
 pub use build::{build, build_with_origins, extend};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
-    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Notification, Parallel, Plan,
-    SecretVariable, StepJob, TriggerJob,
+    ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Notification, Parallel, Phase,
+    Plan, SecretVariable, StepJob, TriggerJob,
 };
 pub use origin::{Order, Origin};
-pub use outputs::{OutputReference, references, substitute};
+pub use outputs::{OutputReference, as_text, references, substitute};
+pub use settings::Settings;

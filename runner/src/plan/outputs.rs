@@ -12,6 +12,9 @@ pub struct OutputReference {
     pub step: String,
     /// Name of the output; parts of an object are separated by dots.
     pub output: String,
+    /// Whether it is to be text whatever the output is, as variables are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text: bool,
 }
 
 /// Every reference in the parameters, in order.
@@ -30,7 +33,7 @@ fn collect(value: &Value, pointer: &mut String, found: &mut Vec<OutputReference>
         Value::String(text) => {
             for token in tokens(text) {
                 let (step, output) = token.parse().map_err(|problem| (pointer.clone(), problem))?;
-                found.push(OutputReference { pointer: pointer.clone(), step, output });
+                found.push(OutputReference { pointer: pointer.clone(), step, output, text: false });
             }
         }
         Value::Array(items) => {
@@ -75,6 +78,16 @@ pub fn substitute<'a>(
         ),
         other => other.clone(),
     })
+}
+
+/// Turns what references that are to be text have become into text.
+pub fn as_text(params: &mut Value, references: &[OutputReference]) {
+    for reference in references.iter().filter(|reference| reference.text) {
+        match params.pointer_mut(&reference.pointer) {
+            Some(Value::String(_)) | None => {}
+            Some(other) => *other = Value::String(other.to_string()),
+        }
+    }
 }
 
 fn substitute_text<'a>(text: &str, outputs: &impl Fn(&str) -> Option<&'a Map<String, Value>>) -> Result<Value, String> {
@@ -170,6 +183,10 @@ mod tests {
         let get = |step: &str| (step == "s").then_some(outputs);
         let params = json!({"a": "{{ steps.s.outputs.n }}", "b": "v{{ steps.s.outputs.n }}-{{steps.s.outputs.o.p}}"});
         assert_eq!(substitute(&params, &get).unwrap(), json!({"a": 3, "b": "v3-q"}));
+        let mut variables = substitute(&json!({"env": {"N": "{{ steps.s.outputs.n }}"}}), &get).unwrap();
+        let reference = OutputReference { pointer: "/env/N".into(), step: "s".into(), output: "n".into(), text: true };
+        as_text(&mut variables, &[reference]);
+        assert_eq!(variables, json!({"env": {"N": "3"}}));
         let missing = substitute(&json!("{{ steps.s.outputs.x }}"), &get).unwrap_err();
         assert_eq!(missing, "the step `s` has no output `x`; it has: n, o");
         assert!(substitute(&json!("{{ steps.other.outputs.x }}"), &get).unwrap_err().contains("did not run"));

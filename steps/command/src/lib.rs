@@ -17,9 +17,16 @@ pub struct Params {
     /// Globs of files to keep with the run when the command has ended, however it ended.
     #[serde(default)]
     artifact_paths: Vec<String>,
+    /// Whether the repository's hooks run around it, and its `command` hook in its place.
+    #[serde(default = "default_hooks")]
+    hooks: bool,
     /// Seconds between asking the command to end and ending it.
     #[serde(default = "default_grace")]
     grace_seconds: u32,
+}
+
+fn default_hooks() -> bool {
+    true
 }
 
 fn default_grace() -> u32 {

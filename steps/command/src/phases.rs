@@ -46,7 +46,7 @@ impl Job<'_> {
     fn commands(&self) -> Result<(), Failure> {
         self.hook("post-checkout", &[])?;
         self.hook("pre-command", &[])?;
-        let result = if is_file(&format!("{HOOKS}/command"))? { self.hook("command", &[]) } else { self.command() };
+        let result = if self.has_hook("command")? { self.hook("command", &[]) } else { self.command() };
         if is_cancelled(&result) {
             return result;
         }
@@ -74,12 +74,17 @@ impl Job<'_> {
         self.hook("post-artifact", &[])
     }
 
+    /// Whether the repository has the hook, and it is to run.
+    fn has_hook(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.params.hooks && is_file(&format!("{HOOKS}/{name}"))?)
+    }
+
     /// Runs a hook, if the repository has it.
     fn hook(&self, name: &str, env: &[(&str, &str)]) -> Result<(), Failure> {
-        let path = format!("{HOOKS}/{name}");
-        if !is_file(&path)? {
+        if !self.has_hook(name)? {
             return Ok(());
         }
+        let path = format!("{HOOKS}/{name}");
         announce(&format!("Running repository {name} hook"));
         self.process(&format!("the {name} hook"), "/bin/bash", &["-c", HOOK_SCRIPT, &path], env)
     }

@@ -143,6 +143,34 @@ impl<'a> Session<'a> {
         Err(self.out_of_memory(name).unwrap_or_else(|| Failure::new(message)).exit_status(code))
     }
 
+    /// Brings back what the tested service changed in its copies of the workspace, unless the job was cancelled.
+    pub fn write_back(&self, result: Result<u8, Failure>) -> Result<u8, Failure> {
+        let tested = self.plan.services.last().and_then(|tested| self.running(&tested.service.name));
+        let Some(Running { service, container, exit_code: Some(_) }) = tested.filter(|_| !self.cancelled) else {
+            return result;
+        };
+        for mount in service.mounts.iter().filter(|mount| !mount.read_only) {
+            let Source::Workspace(path) = &mount.source else { continue };
+            // A single file is a copy that stays.
+            if !std::path::Path::new("/workspace").join(path).is_dir() {
+                continue;
+            }
+            match container.copy_back(&mount.target) {
+                Ok(0) => {}
+                Ok(files) => log::info(&format!("{files} files of `{path}` were changed")),
+                Err(error) => {
+                    let failure = cannot(format!("copy back what changed in `{}`", mount.target))(error);
+                    // How the service ended is what counts.
+                    if result.is_ok() {
+                        return Err(failure);
+                    }
+                    log::error(&failure.message);
+                }
+            }
+        }
+        result
+    }
+
     fn create_networks(&mut self) -> Result<(), Failure> {
         for network in &self.plan.networks {
             let options = NetworkOptions { egress: self.egress && !network.internal, extras: Vec::new() };

@@ -58,7 +58,7 @@ pub use bindings::runner::aws::cloudformation;
 pub use bindings::runner::docker;
 pub use bindings::runner::process::processes;
 pub use bindings::runner::step::types::Error;
-pub use bindings::runner::step::{artifacts, context, meta_data, secrets};
+pub use bindings::runner::step::{annotations, artifacts, context, meta_data, secrets};
 pub use entry::{Adapter, Step, Unknown};
 pub use failure::{Context, Failure};
 pub use needs::Needs;

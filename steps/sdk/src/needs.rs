@@ -93,6 +93,13 @@ impl Needs {
         self.access("artifacts", write)
     }
 
+    /// Writing annotations of the run.
+    #[must_use]
+    pub fn annotations(mut self) -> Self {
+        self.0.insert("annotations".to_owned(), json!(true));
+        self
+    }
+
     /// The JSON object of the contract.
     pub fn to_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()

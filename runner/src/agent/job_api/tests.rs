@@ -56,7 +56,7 @@ impl Run {
                 directory.path().join("locks"),
             ),
             recorder: drive(),
-            uploader: Arc::new(Uploader::new(components)),
+            uploader: Arc::new(Uploader::new(components, crate::plan::Settings::default())),
             services,
             directory,
         }

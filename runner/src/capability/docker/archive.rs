@@ -68,7 +68,7 @@ pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read)
 }
 
 /// The directory below `dir`, made where it is missing. A link on the way is refused.
-fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::OsStr>) -> io::Result<Dir> {
+pub(super) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::OsStr>) -> io::Result<Dir> {
     let mut dir = dir.try_clone()?;
     for part in parts {
         match rustix::fs::mkdirat(dir.as_fd(), part, Mode::from_raw_mode(0o755)) {
@@ -88,7 +88,7 @@ fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::OsStr>) -> i
 }
 
 /// A new file in place of whatever file or link had the name.
-fn create(dir: &Dir, name: &Path, mode: u32) -> io::Result<File> {
+pub(super) fn create(dir: &Dir, name: &Path, mode: u32) -> io::Result<File> {
     match rustix::fs::unlinkat(dir.as_fd(), name, rustix::fs::AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
@@ -99,7 +99,7 @@ fn create(dir: &Dir, name: &Path, mode: u32) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(dir.as_fd(), name, flags, mode)?))
 }
 
-fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {
+pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {
     let copied = io::copy(from, to)?;
     if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

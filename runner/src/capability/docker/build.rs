@@ -68,6 +68,7 @@ impl DockerCtx {
             ignore,
             fixed: fixed.collect(),
             advice: "list what the build does not need in its .dockerignore",
+            manifest: None,
         };
         let id = self.run_build(&context, &path, spec, packing).await?;
         self.check_labels(&id).await?;

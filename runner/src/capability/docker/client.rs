@@ -43,8 +43,9 @@ pub trait DockerClient: Debug + Send + Sync {
     /// Whether it answers.
     async fn ping(&self) -> Result<(), EngineError>;
 
-    /// What the host's Docker configuration has for this registry, and for no other.
-    async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, EngineError>;
+    /// What the host's Docker configuration has for this registry, and for no other; or what the program
+    /// `docker-credential-HELPER` has, when a helper is named.
+    async fn credentials(&self, registry: &str, helper: Option<&str>) -> Result<Option<Credentials>, EngineError>;
 
     /// An image of the local store, by identifier or full name.
     async fn inspect_image(&self, name: &str) -> Result<ImageFacts, EngineError>;

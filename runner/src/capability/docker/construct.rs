@@ -256,7 +256,7 @@ fn health(check: HealthCheck) -> Result<HealthSpec, Error> {
 }
 
 /// The normal form of an absolute path in a container that may be mounted over.
-fn mount_target(path: &str) -> Result<String, Error> {
+pub(super) fn mount_target(path: &str) -> Result<String, Error> {
     let wrong = |why: &str| {
         Err(Error::Invalid(format!(
             "`{}` cannot be mounted: {why}; expected an absolute path below `/`, without `..`",

@@ -2,13 +2,14 @@
 
 use super::client::{ContainerFacts, Health, Phase};
 use super::construct::{Constructed, Refusal};
+use super::copy::Copied;
 use super::output::{Copying, check_prefix};
 use super::{Container, DockerCtx, DockerView, Image};
 use crate::capability::Error;
 use crate::host::bindings::runner::docker::containers;
 use containers::{ContainerOptions, ContainerState, ExecResult, Status};
 use futures_util::future::{Either, pending, select_all};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Resource;
@@ -18,6 +19,8 @@ use wasmtime::component::Resource;
 pub(super) struct Live {
     started: bool,
     pub(super) output: Copying,
+    /// The copies of directories in it, by their place.
+    pub(super) copies: BTreeMap<String, Copied>,
 }
 
 /// Bytes of a health log; the contract's limit.
@@ -73,7 +76,9 @@ impl DockerCtx {
         let copying = Copying::begin(output, self.scope.log.clone(), prefix);
         match self.client.start(id).await {
             Ok(()) => {
-                *self.live(id)? = Live { started: true, output: copying };
+                let live = self.live(id)?;
+                live.started = true;
+                live.output = copying;
                 Ok(())
             }
             Err(error) => {
@@ -314,6 +319,11 @@ impl containers::HostContainer for DockerView<'_> {
     ) -> Result<(), Error> {
         let id = self.table.get(&container)?.id.clone();
         self.ctx.copy_out(&id, &path, &workspace_path).await
+    }
+
+    async fn copy_back(&mut self, container: Resource<Container>, target: String) -> Result<u64, Error> {
+        let id = self.table.get(&container)?.id.clone();
+        self.ctx.copy_back(&id, &target).await
     }
 
     async fn remove(&mut self, container: Resource<Container>) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! Directories of the workspace on their way to the engine: an archive in which links stay links.
 
 use super::beneath::{Opened, kind_of, step};
+use super::changes::{Manifest, Stamp};
 use super::ignore_file::{IgnoreFile, Matches};
 use super::pipe::PackError;
 use crate::agent::JobLog;
@@ -13,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of all files of a build context or a copy.
 pub(super) const MAX_BYTES: u64 = 512 << 20;
@@ -46,13 +48,22 @@ pub(super) struct Packing {
     pub(super) fixed: Vec<Fixed>,
     /// What to do when it is too large.
     pub(super) advice: &'static str,
+    /// Where to note what went in, for a copy whose changes may be wanted back.
+    pub(super) manifest: Option<Arc<Mutex<Manifest>>>,
 }
 
 /// Writes a directory's content, sorted by name, everything owned by root. Returns what was left out because it is
 /// neither file, directory nor link.
 pub(super) fn pack(packing: &Packing, out: &mut impl Write) -> Result<Vec<PathBuf>, PackError> {
-    let mut walk =
-        Walk { packing, tar: tar::Builder::new(out), bytes: 0, entries: 0, skipped: Vec::new(), done: Vec::new() };
+    let mut walk = Walk {
+        packing,
+        tar: tar::Builder::new(out),
+        bytes: 0,
+        entries: 0,
+        skipped: Vec::new(),
+        done: Vec::new(),
+        manifest: packing.manifest.as_ref().map(|_| Manifest::default()),
+    };
     let mode = packing.dir.dir_metadata().map_err(|error| walk.unreadable(Path::new("."), &error))?;
     walk.header(Path::new("."), tar::EntryType::Directory, mode_of(&mode), 0)?;
     walk.directory(&packing.dir, Path::new(""), &Matches::default(), 0)?;
@@ -60,6 +71,9 @@ pub(super) fn pack(packing: &Packing, out: &mut impl Write) -> Result<Vec<PathBu
         walk.fixed(fixed)?;
     }
     walk.tar.finish().map_err(|_| PackError::ReaderGone)?;
+    if let (Some(kept), Some(manifest)) = (&packing.manifest, walk.manifest) {
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = manifest;
+    }
     Ok(walk.skipped)
 }
 
@@ -90,6 +104,7 @@ struct Walk<'a, W: Write> {
     skipped: Vec<PathBuf>,
     /// Fixed files that were met and written.
     done: Vec<&'a str>,
+    manifest: Option<Manifest>,
 }
 
 impl<'a, W: Write> Walk<'a, W> {
@@ -138,6 +153,9 @@ impl<'a, W: Write> Walk<'a, W> {
                 let target = target.map_err(|error| self.unreadable(path, &error.into()))?;
                 let mut header = header(tar::EntryType::Symlink, 0o777, 0, 0);
                 let target = OsString::from_vec(target.into_bytes());
+                if let Some(manifest) = &mut self.manifest {
+                    manifest.note(path, Stamp::Link(target.clone()));
+                }
                 self.tar.append_link(&mut header, path, target).map_err(|_| PackError::ReaderGone)
             }
             FileType::Directory | FileType::RegularFile => {
@@ -145,6 +163,9 @@ impl<'a, W: Write> Walk<'a, W> {
                     Opened::Directory(below) => {
                         if !excluded {
                             let metadata = below.dir_metadata().map_err(|error| self.unreadable(path, &error))?;
+                            if let Some(manifest) = &mut self.manifest {
+                                manifest.note(path, Stamp::Directory);
+                            }
                             self.header(path, tar::EntryType::Directory, mode_of(&metadata), 0)?;
                         }
                         self.directory(&below, path, &matches, depth + 1)
@@ -167,7 +188,11 @@ impl<'a, W: Write> Walk<'a, W> {
             return Err(self.limit("more than 512 MiB"));
         }
         let shown = path.to_string_lossy();
-        append(&mut self.tar, path, file, mode_of_std(&metadata), metadata.len(), &shown)
+        let (mode, mut mtime) = mode_of_std(&metadata);
+        if let Some(manifest) = &mut self.manifest {
+            mtime = manifest.note_file(path, metadata.len(), mode, mtime);
+        }
+        append(&mut self.tar, path, file, (mode, mtime), metadata.len(), &shown)
     }
 
     fn fixed(&mut self, fixed: &'a Fixed) -> Result<(), PackError> {
@@ -288,6 +313,7 @@ mod tests {
             ignore: IgnoreFile::parse(ignore).unwrap(),
             fixed: Vec::new(),
             advice: "make it smaller",
+            manifest: None,
         }
     }
 

@@ -53,10 +53,7 @@ impl DockerCtx {
         let tried = format!("pull the image `{reference}`");
         let log = &self.scope.log;
         let pulled = async {
-            let credentials = self.client.credentials(reference.registry()).await?;
-            if let Some(found) = &credentials {
-                log.redact(&found.secret);
-            }
+            let credentials = self.credentials(reference.registry()).await?;
             let mut progress = |text: &[u8]| log.write(text);
             self.client.pull_image(reference, credentials.as_ref(), &mut progress).await?;
             self.client.inspect_image(&reference.stored()).await
@@ -120,10 +117,7 @@ impl DockerCtx {
         }
         let log = &self.scope.log;
         let pushed = async {
-            let credentials = self.client.credentials(reference.registry()).await?;
-            if let Some(found) = &credentials {
-                log.redact(&found.secret);
-            }
+            let credentials = self.credentials(reference.registry()).await?;
             let mut progress = |text: &[u8]| log.write(text);
             self.client.push_image(&reference.repository(), &tag, credentials.as_ref(), &mut progress).await
         };

@@ -7,6 +7,7 @@
 mod archive;
 mod beneath;
 mod build;
+mod changes;
 pub mod client;
 mod construct;
 mod containers;
@@ -17,6 +18,7 @@ mod error;
 mod exec;
 mod ignore_file;
 mod images;
+mod login;
 mod networks;
 mod output;
 mod pipe;
@@ -30,6 +32,7 @@ pub use client::{Bollard, DockerClient};
 pub use error::{EngineError, ping};
 pub use release::{Swept, sweep};
 
+use super::step::SecretSource;
 use super::{Error, JobScope};
 use crate::host::bindings::runner::{docker, step};
 use crate::plan::grant::DockerGrant;
@@ -44,6 +47,7 @@ pub struct DockerCtx {
     scope: JobScope,
     grant: DockerGrant,
     client: Arc<dyn DockerClient>,
+    secrets: Arc<dyn SecretSource>,
     /// Containers that exist, by identifier.
     containers: HashMap<String, Live>,
     /// Networks that exist, by identifier, and whether they lead outside.
@@ -57,11 +61,17 @@ pub struct DockerCtx {
 
 impl DockerCtx {
     /// The context of one attempt of a job; without a grant everything is refused.
-    pub fn new(scope: JobScope, grant: Option<DockerGrant>, client: Arc<dyn DockerClient>) -> Self {
+    pub fn new(
+        scope: JobScope,
+        grant: Option<DockerGrant>,
+        client: Arc<dyn DockerClient>,
+        secrets: Arc<dyn SecretSource>,
+    ) -> Self {
         Self {
             scope,
             grant: grant.unwrap_or_default(),
             client,
+            secrets,
             containers: HashMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeSet::new(),

@@ -3,14 +3,20 @@
 use super::super::Error;
 use super::client::{MAX_ARTIFACT, artifact_path};
 use super::{Secret, StepCtx, StepView};
-use crate::event::EventKind;
-use crate::host::bindings::runner::step::{artifacts, context, log, meta_data, secrets, types};
+use crate::event::{Annotation, AnnotationStyle, EventKind};
+use crate::host::bindings::runner::step::{annotations, artifacts, context, log, meta_data, secrets, types};
 use crate::plan::grant::Access;
 use std::time::Duration;
 use wasmtime::component::Resource;
 
 /// Bytes of one log message; the contract says so.
 const MAX_MESSAGE: usize = 64 << 10;
+/// The runner's directory in the workspace, where the run itself is kept.
+const OWN_DIRECTORY: &str = ".runner";
+/// Characters of an annotation's name.
+const MAX_CONTEXT: usize = 100;
+/// The middle of Buildkite's 1 to 10 that annotations have unless told otherwise.
+const PRIORITY: u8 = 3;
 /// Bytes of a meta-data value; Buildkite's limit.
 const MAX_META_DATA: usize = 100 << 10;
 
@@ -128,6 +134,14 @@ impl meta_data::Host for StepView<'_> {
 }
 
 impl StepCtx {
+    /// The artifact of a path that was stored last.
+    async fn newest(&self, path: &str) -> Result<crate::event::Artifact, Error> {
+        let path = artifact_path(path)?;
+        let all = self.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
+        let newest = all.into_iter().rev().find(|artifact| artifact.path == path);
+        newest.ok_or_else(|| Error::NotFound(format!("there is no artifact `{path}`")))
+    }
+
     async fn keep(&self, path: &str, content: &mut (dyn std::io::Read + Send)) -> Result<artifacts::Artifact, Error> {
         let scope = &self.scope;
         let artifact = self.artifacts.store(&scope.name.job, path, content)?;
@@ -175,16 +189,63 @@ impl artifacts::Host for StepView<'_> {
     }
 
     async fn fetch(&mut self, path: String) -> Result<Vec<u8>, Error> {
-        let path = artifact_path(&path)?;
-        let all = self.ctx.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
-        let newest = all.iter().rev().find(|artifact| artifact.path == path);
-        let artifact = newest.ok_or_else(|| Error::NotFound(format!("there is no artifact `{path}`")))?;
-        self.ctx.artifacts.fetch(artifact)
+        let artifact = self.ctx.newest(&path).await?;
+        self.ctx.artifacts.fetch(&artifact)
+    }
+
+    async fn download(&mut self, path: String, workspace_path: String) -> Result<artifacts::Artifact, Error> {
+        let artifact = self.ctx.newest(&path).await?;
+        let scope = &self.ctx.scope;
+        let target = artifact_path(&workspace_path)?;
+        let target = match scope.workspace.check(&target, Access::Write) {
+            Err(Error::Denied(reason)) => return Err(scope.deny("artifacts", "download", &target, reason).await),
+            other => other?,
+        };
+        if target.split('/').next() == Some(OWN_DIRECTORY) {
+            return Err(Error::Invalid(format!("`{target}` is the runner's own; download to another path")));
+        }
+        scope.allow("artifacts", "download", &artifact.path).await?;
+        let mut content = self.ctx.artifacts.open(&artifact)?;
+        let workspace = scope.workspace.clone();
+        let write = move || -> std::io::Result<()> {
+            if let Some(parent) = std::path::Path::new(&target).parent() {
+                workspace.dir().create_dir_all(parent)?;
+            }
+            std::io::copy(&mut content, &mut workspace.dir().create(&target)?)?;
+            Ok(())
+        };
+        let written =
+            tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        written.map_err(|error| super::error::artifact_io("download", &artifact.path, &error))?;
+        Ok(artifact.into())
     }
 
     async fn all(&mut self) -> Result<Vec<artifacts::Artifact>, Error> {
         let all = self.ctx.scope.recorder.read(|run| run.data().artifacts().to_vec()).await?;
         Ok(all.into_iter().map(Into::into).collect())
+    }
+}
+
+impl annotations::Host for StepView<'_> {
+    async fn annotate(&mut self, annotation: annotations::Annotation) -> Result<(), Error> {
+        let annotations::Annotation { context, style, body, extras: _ } = annotation;
+        let length = context.chars().count();
+        if length == 0 || length > MAX_CONTEXT || context.chars().any(char::is_control) {
+            return Err(Error::Invalid(format!(
+                "the context of an annotation has {length} characters; expected 1 to {MAX_CONTEXT}, none of them a control character"
+            )));
+        }
+        let scope = &self.ctx.scope;
+        scope.allow("annotations", "annotate", &context).await?;
+        let style = match style {
+            annotations::Style::Success => AnnotationStyle::Success,
+            annotations::Style::Info => AnnotationStyle::Info,
+            annotations::Style::Warning => AnnotationStyle::Warning,
+            annotations::Style::Error => AnnotationStyle::Error,
+        };
+        let body = scope.log.redacted(&body);
+        let annotation = Annotation { job: None, context, style, priority: PRIORITY, body };
+        Ok(scope.recorder.record(EventKind::Annotated { annotation, append: false }).await?)
     }
 }
 

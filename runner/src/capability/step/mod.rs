@@ -92,6 +92,9 @@ pub fn add_to_linker<T: Send + 'static>(
     if grants.artifacts.is_some() {
         step::artifacts::add_to_linker::<T, Step>(linker, view)?;
     }
+    if grants.annotations {
+        step::annotations::add_to_linker::<T, Step>(linker, view)?;
+    }
     // Other interfaces name the type, so it is linked always; opening one is checked by name.
     step::secrets::add_to_linker::<T, Step>(linker, view)?;
     Ok(())

@@ -22,13 +22,18 @@ static ALL: Keys = Keys {
             ]),
             about: "Files of the workspace: `read`, `write`, or paths.",
         },
-        &Attribute { names: &["env"], shape: TEXTS, about: "Names of the variables the component may see." },
+        &Attribute {
+            names: &["env"],
+            shape: TEXTS,
+            about: "Names of the variables the component may see, such as `BUILDKITE_*`.",
+        },
         &Attribute { names: &["secrets"], shape: TEXTS, about: "Names of secrets." },
         &Attribute { names: &["process"], shape: TEXTS, about: "Programs it may start, by path or by name." },
         &Attribute { names: &["docker"], shape: Shape::Keys(&DOCKER), about: "The Docker Engine." },
         &Attribute { names: &["aws"], shape: Shape::Keys(&AWS), about: "AWS CloudFormation." },
         &Attribute { names: &["artifacts"], shape: ACCESS, about: "Files kept with the run." },
         &Attribute { names: &["meta-data"], shape: ACCESS, about: "Data shared by the jobs of a run." },
+        &Attribute { names: &["annotations"], shape: Shape::Boolean, about: "Whether it may annotate the run." },
     ],
     required: &[],
     open: false,
@@ -72,8 +77,31 @@ static DOCKER: Keys = Keys {
             shape: Shape::Keys(&CONTAINERS),
             about: "Containers may be run, within these bounds.",
         },
+        &Attribute {
+            names: &["login"],
+            shape: Shape::List(&Shape::Keys(&LOGIN)),
+            about: "Credentials the host shows registries. Default: those of Docker's own configuration.",
+        },
     ],
     required: &[],
+    open: false,
+};
+
+static LOGIN: Keys = Keys {
+    name: "registry_login",
+    what: "a login",
+    telling: &[],
+    attributes: &[
+        &Attribute { names: &["registry"], shape: Shape::Text, about: "The registry, such as `docker.io`." },
+        &Attribute { names: &["username"], shape: Shape::Text, about: "The user's name." },
+        &Attribute { names: &["password"], shape: Shape::Text, about: "The name of the secret with the password." },
+        &Attribute {
+            names: &["helper"],
+            shape: Shape::Text,
+            about: "A credential helper instead, such as `ecr-login`.",
+        },
+    ],
+    required: &["registry"],
     open: false,
 };
 
@@ -206,6 +234,7 @@ mod tests {
             (&ALL, json!({"?": 1})),
             (&WORKSPACE, json!({"workspace": {"?": 1}})),
             (&DOCKER, json!({"docker": {"?": 1}})),
+            (&LOGIN, json!({"docker": {"login": [{"?": 1}]}})),
             (&BUILD_CONTEXT, json!({"docker": {"build": [{"?": 1}]}})),
             (&CONTAINERS, json!({"docker": {"containers": {"?": 1}}})),
             (&AWS, json!({"aws": {"?": 1}})),

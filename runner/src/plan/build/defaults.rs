@@ -4,6 +4,7 @@ use super::Builder;
 use crate::pipeline::attribute::CommandAttributes;
 use crate::pipeline::model::{Checkout, Secret};
 use crate::pipeline::{CommandStep, Diagnostic, Pipeline};
+use crate::plan::grant::matches_pattern;
 use crate::plan::job::{SecretVariable, StepJob};
 use crate::plan::variables;
 use serde_json::{Map, Value};
@@ -43,7 +44,7 @@ impl Builder<'_> {
             let message = format!("`{variable}` is set by the runner and cannot hold a secret");
             let finding = Diagnostic::error(message).at(secret.key.span).help("choose another variable");
             push_once(&mut self.errors, finding);
-        } else if work.command || work.grants.env.iter().any(|granted| granted == variable) {
+        } else if work.command || work.grants.env.iter().any(|pattern| matches_pattern(pattern, variable)) {
             work.secrets.push(SecretVariable { variable: variable.to_owned(), name: name.clone() });
         } else if own {
             let message = format!("the component does not see the secret in `{variable}`");
@@ -63,7 +64,7 @@ fn push_once(findings: &mut Vec<Diagnostic>, finding: Diagnostic) {
 }
 
 /// The variable a secret goes to; of its own name when the file names none.
-fn variable(secret: &Secret) -> &str {
+pub(super) fn variable(secret: &Secret) -> &str {
     if secret.environment_variable.is_empty() { &secret.key.value } else { &secret.environment_variable.value }
 }
 

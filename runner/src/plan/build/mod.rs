@@ -3,11 +3,13 @@
 mod changed;
 mod connect;
 mod defaults;
+mod plugin;
 mod work;
 
 use super::BuildContext;
 use super::job::{ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Parallel, Plan, TriggerJob};
 use super::origin::{Order, Origin};
+use super::settings::Settings;
 use crate::pipeline::attribute::{
     CommandAttributes, Field, FieldKind, IfChanged, InputAttributes, Shared, SoftFail, TriggerAttributes,
 };
@@ -28,10 +30,10 @@ pub fn build(
     name: &str,
     context: &BuildContext,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    build_with_origins(pipeline, name, context).map(|(plan, _, warnings)| (plan, warnings))
+    build_with_origins(pipeline, name, context, &Settings::default()).map(|(plan, _, warnings)| (plan, warnings))
 }
 
-/// As [`build`], and says of every job where it comes from.
+/// As [`build`] in a project with settings of its own, and says of every job where it comes from.
 ///
 /// # Errors
 /// As [`build`].
@@ -39,8 +41,9 @@ pub fn build_with_origins(
     pipeline: &Pipeline,
     name: &str,
     context: &BuildContext,
+    settings: &Settings,
 ) -> Result<(Plan, Vec<Origin>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut builder = Builder::new(pipeline, context);
+    let mut builder = Builder::new(pipeline, context, settings);
     builder.read_defaults(pipeline);
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
@@ -65,8 +68,9 @@ pub fn extend(
     by: JobId,
     gone: &impl Fn(JobId) -> bool,
     pipeline: &Pipeline,
+    settings: &Settings,
 ) -> Result<(Vec<Job>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut builder = Builder::new(pipeline, &plan.context);
+    let mut builder = Builder::new(pipeline, &plan.context, settings);
     let own = std::mem::take(&mut builder.pipeline_env);
     let env = plan.env.iter().chain(&own).map(|(name, value)| (name.clone(), value.clone())).collect();
     builder.facts = plan.context.facts(&env);
@@ -93,6 +97,7 @@ pub fn extend(
 
 struct Builder<'a> {
     context: &'a BuildContext,
+    settings: &'a Settings,
     /// The build context as conditions see it.
     facts: condition::Context,
     pipeline_env: IndexMap<String, String>,
@@ -153,11 +158,12 @@ struct Inherited {
 }
 
 impl<'a> Builder<'a> {
-    fn new(pipeline: &Pipeline, context: &'a BuildContext) -> Self {
+    fn new(pipeline: &Pipeline, context: &'a BuildContext, settings: &'a Settings) -> Self {
         let env = pipeline.env.iter().flatten().map(|(name, value)| (name.clone(), value.value.to_string()));
         let pipeline_env: IndexMap<String, String> = env.collect();
         Self {
             context,
+            settings,
             facts: context.facts(&pipeline_env),
             pipeline_env,
             step_env: IndexMap::new(),
@@ -302,7 +308,7 @@ impl<'a> Builder<'a> {
         self.without_effect(attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
-        let label = label.unwrap_or_else(|| work::default_label(&work));
+        let label = label.unwrap_or_else(|| work::default_label(step, &work));
         let references = work.references.clone();
         let concurrency = attributes.concurrency.as_ref();
         let job = Job {

@@ -1,10 +1,11 @@
 //! What a job runs: a component with its parameters and grants, or a command.
 
 use super::Builder;
+use super::plugin::{StepFacts, in_image};
 use crate::pipeline::attribute::CommandAttributes;
-use crate::pipeline::{CommandStep, Diagnostic, Node, Span, Spanned};
+use crate::pipeline::{CommandStep, Diagnostic, Entry, Node, Span, Spanned};
 use crate::plan::grant::Grants;
-use crate::plan::job::StepJob;
+use crate::plan::job::{Phase, StepJob};
 use crate::plan::{OutputReference, references};
 use serde_json::{Map, Value, json};
 
@@ -29,14 +30,7 @@ impl Builder<'_> {
             artifact_paths: attributes.artifact_paths.iter().map(|path| path.value.clone()).collect(),
             ..StepJob::default()
         };
-        if let Some(plugin) = step.plugins.first() {
-            self.errors.push(
-                Diagnostic::error(format!("the plugin `{}` is not mapped to a component", plugin.source.value))
-                    .at(plugin.source.span)
-                    .help("plugins are never fetched from the network; write the step with `uses:` and a component"),
-            );
-            return None;
-        }
+        let mut plugged = self.plugins(step)?;
         if let Some(grants) = attributes.grants {
             match Grants::from_json(&grants.to_json()) {
                 Ok(grants) => work.grants = grants,
@@ -55,6 +49,14 @@ impl Builder<'_> {
                 );
                 return None;
             }
+            (Some(uses), None) if plugged.instead.is_some() => {
+                self.errors.push(
+                    Diagnostic::error("a step has either `uses` or a plugin that runs the command, not both")
+                        .at(uses.span)
+                        .help("remove one of the two"),
+                );
+                return None;
+            }
             (Some(uses), None) => {
                 work.uses.clone_from(&uses.value);
                 work.params = attributes.with.map_or_else(|| json!({}), Node::to_json);
@@ -67,13 +69,6 @@ impl Builder<'_> {
                 }
             }
             (None, command) => {
-                if let Some(image) = attributes.image.as_ref().or(self.image.as_ref()) {
-                    self.errors.push(
-                        Diagnostic::error("`image` for commands is not supported by this version")
-                            .at(image.span)
-                            .help("without it the command would run on the host; remove `image` if that is meant"),
-                    );
-                }
                 if let Some(with) = attributes.with {
                     self.errors.push(
                         Diagnostic::error("`with` needs a component")
@@ -81,24 +76,77 @@ impl Builder<'_> {
                             .help("name the component in `uses`"),
                     );
                 }
-                let Some(command) = command else {
-                    self.errors.push(Diagnostic::error("the step has no `command` to execute").at(span));
-                    return None;
-                };
-                work.command = true;
-                work.params = json!({"command": command.value});
-                if !work.artifact_paths.is_empty() {
-                    work.params["artifact_paths"] = json!(work.artifact_paths);
+                let image = attributes.image.as_ref().or(self.image.as_ref()).filter(|image| !image.is_empty());
+                let instead = plugged.instead.take().or_else(|| {
+                    let (image, command) = (image?, command.as_ref()?);
+                    Some(in_image(image, &command.value, &StepFacts::new(self, step)))
+                });
+                match (instead, command) {
+                    (Some(phase), command) => {
+                        self.run_instead(&mut work, phase, attributes.grants);
+                        self.command_references(&mut work, step, command.as_ref());
+                    }
+                    (None, Some(command)) => {
+                        work.command = true;
+                        work.params = json!({"command": command.value});
+                        if !work.artifact_paths.is_empty() {
+                            work.params["artifact_paths"] = json!(work.artifact_paths);
+                        }
+                        self.command_references(&mut work, step, Some(command));
+                    }
+                    (None, None) => {
+                        self.errors.push(Diagnostic::error("the step has no `command` to execute").at(span));
+                        return None;
+                    }
                 }
-                self.command_references(&mut work, step, command);
             }
         }
+        for login in plugged.logins {
+            match &mut work.grants.docker {
+                Some(docker) => docker.login.extend(login.grants),
+                None if work.command => work.before.push(login.phase()),
+                None => {}
+            }
+        }
+        work.before.append(&mut plugged.before);
+        work.after.append(&mut plugged.after);
         Some(work)
     }
 
+    /// Has a component run in place of the command. Its permissions are those that `image` or the plugin stand for; the
+    /// step's own `grants` may set other bounds for its containers, and show it more variables.
+    fn run_instead(&mut self, work: &mut StepJob, phase: Phase, written: Option<&Node>) {
+        let Grants { env, docker, .. } = std::mem::replace(&mut work.grants, phase.grants);
+        work.uses = phase.uses;
+        work.params = phase.params;
+        work.grants.env.extend(env);
+        if let (Some(granted), Some(containers)) =
+            (&mut work.grants.docker, docker.and_then(|docker| docker.containers))
+        {
+            if work.params.get("network").is_some() {
+                work.params["network"] = json!(if containers.egress { "egress" } else { "none" });
+            }
+            granted.containers = Some(containers);
+        }
+        let fits = |(kind, entry): (&String, &Entry)| match (kind.as_str(), entry.value.as_mapping()) {
+            ("env", _) => true,
+            ("docker", Some(docker)) => docker.keys().all(|key| key == "containers"),
+            _ => false,
+        };
+        let other = written.and_then(Node::as_mapping).and_then(|grants| grants.iter().find(|entry| !fits(*entry)));
+        if let Some((kind, entry)) = other {
+            self.errors.push(
+                Diagnostic::error(format!("`{kind}` cannot be granted here: what runs the command has its own grants"))
+                    .at(entry.key_span)
+                    .help("`env` and `docker: { containers: … }` can; for more, write the step with `uses`"),
+            );
+        }
+    }
+
     /// Outputs of other jobs reach a command through its environment: within the script they would be code.
-    fn command_references(&mut self, work: &mut StepJob, step: &CommandStep, command: &Spanned<String>) {
-        if references(&work.params).is_ok_and(|found| !found.is_empty()) {
+    fn command_references(&mut self, work: &mut StepJob, step: &CommandStep, command: Option<&Spanned<String>>) {
+        let command = command.filter(|_| references(&work.params).is_ok_and(|found| !found.is_empty()));
+        if let Some(command) = command {
             self.errors.push(
                 Diagnostic::error("outputs of other steps cannot stand in a command, where they would be run as code")
                     .at(command.span)
@@ -112,8 +160,11 @@ impl Builder<'_> {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => {
                     let pointer = format!("/env/{}", name.replace('~', "~0").replace('/', "~1"));
-                    work.references
-                        .extend(found.into_iter().map(|one| OutputReference { pointer: pointer.clone(), ..one }));
+                    work.references.extend(found.into_iter().map(|one| OutputReference {
+                        pointer: pointer.clone(),
+                        text: true,
+                        ..one
+                    }));
                     work.env.shift_remove(name);
                     env.insert(name.clone(), text);
                 }
@@ -121,7 +172,10 @@ impl Builder<'_> {
             }
         }
         if !env.is_empty() {
-            work.params["env"] = Value::Object(env);
+            match work.params.get_mut("env") {
+                Some(Value::Object(written)) => written.extend(env),
+                _ => work.params["env"] = Value::Object(env),
+            }
         }
     }
 
@@ -142,7 +196,7 @@ impl Builder<'_> {
 }
 
 /// The first line of the command, or the component.
-pub(super) fn default_label(work: &StepJob) -> String {
-    let command = work.params.get("command").and_then(Value::as_str).filter(|_| work.command);
-    command.and_then(|command| command.trim().lines().next()).unwrap_or(&work.uses).to_owned()
+pub(super) fn default_label(step: &CommandStep, work: &StepJob) -> String {
+    let command = step.command.as_ref().map(|command| command.trim());
+    command.and_then(|command| command.lines().next()).unwrap_or(&work.uses).to_owned()
 }

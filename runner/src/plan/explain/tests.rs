@@ -2,7 +2,7 @@
 
 use super::{Explanation, Facts, NotFound, explain, find};
 use crate::pipeline::{Env, Precedence, Source, interpolate::SetBy, parse};
-use crate::plan::{BuildContext, build_with_origins};
+use crate::plan::{BuildContext, Settings, build_with_origins};
 
 const PIPELINE: &str = r#"env:
   IMAGE: reg/$LOGIN_TOKEN
@@ -46,7 +46,7 @@ fn with<T>(then: impl FnOnce(Facts<'_>) -> T) -> T {
     let mut pipeline = written.clone();
     pipeline.interpolate(&mut env.clone(), Precedence::Pipeline).unwrap();
     let context = BuildContext { branch: "main".to_owned(), ..BuildContext::default() };
-    let (plan, origins, _) = build_with_origins(&pipeline, "p.yml", &context).unwrap();
+    let (plan, origins, _) = build_with_origins(&pipeline, "p.yml", &context, &Settings::default()).unwrap();
     let secret = |name: &str| name.ends_with("_TOKEN") || name.ends_with("_PASSWORD");
     then(Facts {
         source: &source,

@@ -8,13 +8,14 @@ use super::{Access, AwsGrant, ContainersGrant, DockerGrant, Grants, WorkspaceGra
 pub fn excess(needed: &Grants, granted: &Grants) -> Option<Excess> {
     let missing = Grants {
         workspace: workspace(needed.workspace.as_ref(), granted.workspace.as_ref()),
-        env: absent(&needed.env, &granted.env, matches_exactly),
+        env: absent(&needed.env, &granted.env, matches_pattern),
         secrets: absent(&needed.secrets, &granted.secrets, matches_exactly),
         process: absent(&needed.process, &granted.process, matches_exactly),
         docker: docker(needed.docker.as_ref(), granted.docker.as_ref()),
         aws: aws(needed.aws.as_ref(), granted.aws.as_ref()),
         artifacts: access(needed.artifacts, granted.artifacts),
         meta_data: access(needed.meta_data, granted.meta_data),
+        annotations: needed.annotations && !granted.annotations,
     };
     (missing != Grants::default()).then_some(Excess { missing })
 }
@@ -68,6 +69,8 @@ fn docker(needed: Option<&DockerGrant>, granted: Option<&DockerGrant>) -> Option
         images: absent(&needed.images, &granted.images, matches_pattern),
         push: absent(&needed.push, &granted.push, matches_pattern),
         containers: containers(needed.containers.as_ref(), granted.containers.as_ref()),
+        // A component cannot ask for credentials: the pipeline says which ones the host uses.
+        login: Vec::new(),
     };
     (missing != DockerGrant::default()).then_some(missing)
 }

@@ -19,6 +19,54 @@ pub struct DockerGrant {
     /// Containers may be run, within these bounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainersGrant>,
+    /// How the host logs in to registries, where that is not what Docker's own configuration says.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub login: Vec<RegistryLogin>,
+}
+
+/// Credentials for a registry: a user name and a secret, or a credential helper. The host uses them; the component
+/// never sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RegistryLogin {
+    /// Host and port, as `registry.example.com:5000`; `docker.io` for the Hub. With a helper, a pattern with `*`.
+    pub registry: String,
+    /// The user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Name of the secret that holds the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// `NAME` of the program `docker-credential-NAME`, such as `ecr-login`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
+}
+
+impl RegistryLogin {
+    /// Whether these credentials are for this registry.
+    #[must_use]
+    pub fn is_for(&self, registry: &str) -> bool {
+        match self.helper {
+            Some(_) => super::matches_pattern(&self.registry, registry),
+            None => self.registry == registry,
+        }
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        let name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        match (&self.username, &self.password, &self.helper) {
+            _ if self.registry.is_empty() => Some("`registry` is missing"),
+            (Some(_), Some(_), None) if self.registry.contains('*') => {
+                Some("a password goes to one registry; write its name without `*`")
+            }
+            (Some(_), Some(_), None) => None,
+            (None, None, Some(helper)) if name(helper) => None,
+            (None, None, Some(_)) => Some("a helper's name has letters, digits, `-` and `_`"),
+            _ => Some("expected `username` and `password` (the name of a secret), or `helper`"),
+        }
+    }
 }
 
 /// One directory that may be built: written as its path, or as a mapping.
@@ -80,6 +128,11 @@ impl DockerGrant {
             }
             if containers.max == 0 {
                 return wrong("max", "expected at least 1; leave `containers` out to permit none");
+            }
+        }
+        for (index, login) in self.login.iter().enumerate() {
+            if let Some(problem) = login.problem() {
+                return Err(GrantError { pointer: format!("/docker/login/{index}"), message: problem.to_owned() });
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ mod size;
 
 pub use aws::{AwsGrant, AwsOperation, AwsRole};
 pub use compare::{Excess, excess};
-pub use docker::{BuildContext, BuildNetwork, ContainersGrant, DockerGrant};
+pub use docker::{BuildContext, BuildNetwork, ContainersGrant, DockerGrant, RegistryLogin};
 pub use size::ByteSize;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Grants {
     /// Files of the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceGrant>,
-    /// Names of environment variables the component may see.
+    /// Names (patterns with `*`) of the job's environment variables the component may see.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub env: Vec<String>,
     /// Names of secrets.
@@ -42,6 +42,9 @@ pub struct Grants {
     /// Data shared by the jobs of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta_data: Option<Access>,
+    /// Whether annotations of the run may be written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub annotations: bool,
 }
 
 /// Reading, or reading and writing.
@@ -160,7 +163,7 @@ impl Grants {
         })
     }
 
-    fn validate(&self) -> Result<(), GrantError> {
+    pub(in crate::plan) fn validate(&self) -> Result<(), GrantError> {
         if let Some(aws) = &self.aws {
             aws.validate()?;
         }
@@ -171,7 +174,8 @@ impl Grants {
     }
 }
 
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
+/// The JSON Pointer (RFC 6901) of a place serde found something wrong at.
+pub(in crate::plan) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
     for segment in path {
@@ -262,6 +266,25 @@ mod tests {
             ("a", "../a", false),
         ] {
             assert_eq!(covers_path(granted, path), expected, "{granted} against {path}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_a_password_for_one_registry_or_a_helper() {
+        let login = |login: Value| Grants::from_json(&serde_json::json!({"docker": {"login": login}}));
+        let hub = serde_json::json!([{"registry": "docker.io", "username": "ci", "password": "HUB_PASSWORD"}]);
+        let granted = login(hub).unwrap().docker.unwrap().login;
+        assert!(granted[0].is_for("docker.io") && !granted[0].is_for("docker.io.evil.example"));
+        let ecr = serde_json::json!([{"registry": "*.dkr.ecr.*.amazonaws.com", "helper": "ecr-login"}]);
+        let granted = login(ecr).unwrap().docker.unwrap().login;
+        assert!(granted[0].is_for("1.dkr.ecr.us-east-1.amazonaws.com") && !granted[0].is_for("docker.io"));
+        for wrong in [
+            serde_json::json!([{"registry": "*", "username": "ci", "password": "P"}]),
+            serde_json::json!([{"registry": "r.example", "username": "ci"}]),
+            serde_json::json!([{"registry": "r.example", "helper": "../x"}]),
+            serde_json::json!([{"username": "ci", "password": "P"}]),
+        ] {
+            assert_eq!(login(wrong.clone()).unwrap_err().pointer, "/docker/login/0", "{wrong}");
         }
     }
 

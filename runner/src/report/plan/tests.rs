@@ -4,13 +4,13 @@
 
 use super::{View, dot, mermaid, text};
 use crate::pipeline::{Source, parse};
-use crate::plan::{BuildContext, build_with_origins};
+use crate::plan::{BuildContext, Settings, build_with_origins};
 use expect_test::expect;
 
 fn shown(pipeline: &str, show: impl Fn(&View<'_>) -> String) -> String {
     let pipeline = parse(&Source::new("p.yml", pipeline)).unwrap().pipeline;
     let context = BuildContext { branch: "main".to_owned(), ..BuildContext::default() };
-    let (plan, origins, _) = build_with_origins(&pipeline, "p.yml", &context).unwrap();
+    let (plan, origins, _) = build_with_origins(&pipeline, "p.yml", &context, &Settings::default()).unwrap();
     show(&View::new(&plan, &origins, &pipeline))
 }
 

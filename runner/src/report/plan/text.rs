@@ -2,7 +2,7 @@
 
 use super::view::{Node, View, clip, short};
 use crate::plan::origin::Order;
-use crate::plan::{ComponentPin, JobKind, StepJob};
+use crate::plan::{ComponentPin, JobKind, Phase, StepJob};
 use crate::report::text::printable;
 use anstyle::{AnsiColor, Style};
 use indexmap::IndexMap;
@@ -173,15 +173,38 @@ fn describe_step(node: &Node<'_>, step: &StepJob, line: &mut impl FnMut(&str, &s
         _ if step.command => {}
         _ => line("grants", "nothing"),
     }
+    describe_phases("before", &step.before, line);
+    describe_phases("then", &step.after, line);
+}
+
+/// What runs before or after a job's own component, with its grants.
+fn describe_phases(when: &str, phases: &[Phase], line: &mut impl FnMut(&str, &str)) {
+    let mut names = std::iter::once(when).chain(std::iter::repeat(""));
+    for phase in phases {
+        let name = names.next().unwrap_or_default();
+        if let Some(command) = phase.params["command"].as_str().filter(|_| phase.command) {
+            line(name, &clip(&printable(&format!("the command {command:?}")), MAX_LINE));
+            continue;
+        }
+        let component = phase.component.as_ref().map_or(&phase.uses, |pin| &pin.name);
+        line(name, &clip(&printable(&format!("{component} with {}", phase.params)), MAX_LINE));
+        if let Ok(grants) = serde_json::to_value(&phase.grants) {
+            line("", &printable(&format!("granted {grants}")));
+        }
+    }
 }
 
 /// The components with their whole digests, once each.
 fn components(view: &View<'_>) -> String {
     let mut found: IndexMap<&str, (&ComponentPin, usize)> = IndexMap::new();
     for job in &view.plan.jobs {
-        if let JobKind::Step(step) = &job.kind
-            && let Some(pin) = &step.component
-        {
+        let JobKind::Step(step) = &job.kind else { continue };
+        let all = std::iter::once(&step.component).chain(step.phases().map(|phase| &phase.component));
+        // A job counts once, however often it runs a component.
+        let mut pins: Vec<&ComponentPin> = all.flatten().collect();
+        pins.sort_by_key(|pin| &pin.digest);
+        pins.dedup();
+        for pin in pins {
             found.entry(&pin.digest).or_insert((pin, 0)).1 += 1;
         }
     }

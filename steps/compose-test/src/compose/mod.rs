@@ -23,7 +23,7 @@ mod yaml;
 pub use interpolate::{Variables, interpolate};
 #[cfg(test)]
 pub use model::Project;
-pub use model::{Build, Condition, Network, PullPolicy, Service, Source, Wanted};
+pub use model::{Build, Condition, Mount, Network, PullPolicy, Service, Source, Wanted};
 pub use name::is_variable;
 pub use order::start_order;
 pub use path::{beneath, directory_of};

@@ -119,8 +119,10 @@ impl Scope<'_> {
             return None;
         };
         if !read_only {
-            findings
-                .warn(at, format!("the container gets a copy of `{path}`: what it writes there does not come back"));
+            let message = format!(
+                "the container gets a copy of `{path}`: what it writes there comes back from the service that is run alone, and only with `write_back`"
+            );
+            findings.warn(at, message);
         }
         Some(Source::Workspace(path))
     }

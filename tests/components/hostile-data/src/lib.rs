@@ -1,5 +1,6 @@
 //! Abuses the run's meta-data and artifacts: keys, values, paths and files that are not its own.
 
+use runner_sdk::annotations::{self, Annotation, Style};
 use runner_sdk::{Failure, Step, artifacts, meta_data};
 
 /// What to try.
@@ -25,7 +26,7 @@ struct Hostile;
 impl Step for Hostile {
     const NAME: &'static str = "hostile-data";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Abuses meta-data and artifacts.";
+    const SUMMARY: &'static str = "Abuses meta-data, artifacts and annotations.";
     type Params = Params;
     type Outputs = Outputs;
 
@@ -40,6 +41,25 @@ impl Step for Hostile {
             "store" => artifacts::store(&target, &vec![0; size])?.path,
             "upload" => artifacts::upload(&target)?.path,
             "fetch" => String::from_utf8_lossy(&artifacts::fetch(&target)?).into_owned(),
+            "download" => {
+                artifacts::store("a", b"x")?;
+                artifacts::download("a", &target)?.path
+            }
+            "annotate" => {
+                let body = "x".repeat(size);
+                let annotation = Annotation { context: target, style: Style::Error, body, extras: Vec::new() };
+                annotations::annotate(&annotation)?;
+                "annotated".to_owned()
+            }
+            "annotations" => {
+                for number in 0..size {
+                    let context = format!("{target}{number}");
+                    let annotation =
+                        Annotation { context, style: Style::Info, body: String::new(), extras: Vec::new() };
+                    annotations::annotate(&annotation)?;
+                }
+                "annotated".to_owned()
+            }
             "all" => artifacts::all()?.len().to_string(),
             other => return Err(Failure::new(format!("there is no attack `{other}`"))),
         };

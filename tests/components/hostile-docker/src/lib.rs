@@ -77,6 +77,12 @@ impl Step for Hostile {
                 let options = ContainerOptions { mounts, ..plain() };
                 containers::create(&images::find(&target)?, &options)?.id()
             }
+            "copy-back" => {
+                let source = MountSource::WorkspaceCopy("steps".to_owned());
+                let mounts = vec![Mount { source, target: "/data".to_owned(), read_only: false }];
+                let options = ContainerOptions { mounts, ..plain() };
+                containers::create(&images::find(&target)?, &options)?.copy_back(&other)?.to_string()
+            }
             "mount-target" => {
                 let source = MountSource::Tmpfs(1 << 20);
                 let mounts = vec![Mount { source, target: other, read_only: false }];

@@ -17,6 +17,13 @@ pub struct Credentials {
     pub secret: String,
 }
 
+impl Credentials {
+    /// A user's name and password.
+    pub fn for_registry(registry: &str, username: &str, password: String) -> Self {
+        Self { server: server_of(registry), username: username.to_owned(), secret: password }
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("server", &self.server).finish_non_exhaustive()
@@ -35,20 +42,53 @@ pub(super) fn default_config() -> Option<PathBuf> {
     Some(directory.join("config.json"))
 }
 
+/// The name under which Docker keeps a registry's credentials.
+fn server_of(registry: &str) -> String {
+    if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry }.to_owned()
+}
+
+/// What the program `docker-credential-HELPER` has for this registry.
+pub(super) async fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, EngineError> {
+    let config = serde_json::json!({ "credHelpers": { server_of(registry): helper } }).to_string();
+    lookup(From::Helper { name: format!("docker-credential-{helper}"), config }, registry).await
+}
+
 /// What the configuration has for this registry; nothing when it has nothing.
 pub(super) async fn find(config: PathBuf, registry: &str) -> Result<Option<Credentials>, EngineError> {
-    // The name under which Docker keeps the Hub's credentials.
-    let server = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry }.to_owned();
+    lookup(From::File(config), registry).await
+}
+
+/// Where credentials are looked for.
+#[derive(Clone)]
+enum From {
+    File(PathBuf),
+    Helper { name: String, config: String },
+}
+
+impl std::fmt::Display for From {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the credential helper named in {}", path.display()),
+            Self::Helper { name, .. } => write!(f, "the credential helper `{name}`"),
+        }
+    }
+}
+
+async fn lookup(from: From, registry: &str) -> Result<Option<Credentials>, EngineError> {
+    let server = server_of(registry);
     let registry = registry.to_owned();
     let wrong = |text: String| EngineError::Credentials(format!("the credentials for {registry}: {text}"));
     let asked = server.clone();
-    let path = config.clone();
+    let source = from.clone();
     let asking = tokio::task::spawn_blocking(move || {
-        let file = match std::fs::File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+        let config: Box<dyn std::io::Read> = match &source {
+            From::Helper { config, .. } => Box::new(std::io::Cursor::new(config.clone())),
+            From::File(path) => match std::fs::File::open(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                other => Box::new(other.map_err(|error| format!("cannot read {}: {error}", path.display()))?),
+            },
         };
-        match get_credential_from_reader(BufReader::new(file), &asked) {
+        match get_credential_from_reader(BufReader::new(config), &asked) {
             Ok(credential) => Ok(Some(credential)),
             Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
             // A helper's way of saying that it has none.
@@ -59,22 +99,20 @@ pub(super) async fn find(config: PathBuf, registry: &str) -> Result<Option<Crede
                 let said = if stderr.trim().is_empty() { stdout } else { stderr };
                 Err(format!("`{helper} get` failed: {}", said.trim()))
             }
-            Err(CredentialRetrievalError::HelperCommunicationError) => Err(format!(
-                "the credential helper named in {} cannot be run; is it installed and on the PATH?",
-                path.display()
-            )),
-            Err(error) => Err(format!("{}: {}", path.display(), error.to_string().to_lowercase())),
+            Err(CredentialRetrievalError::HelperCommunicationError) => {
+                Err(format!("{source} cannot be run; is it installed and on the PATH?"))
+            }
+            Err(error) => Err(match &source {
+                From::File(path) => format!("{}: {}", path.display(), error.to_string().to_lowercase()),
+                From::Helper { name, .. } => format!("`{name}`: {}", error.to_string().to_lowercase()),
+            }),
         }
     });
     let found = match tokio::time::timeout(MAX_WAIT, asking).await {
         Ok(Ok(found)) => found.map_err(wrong)?,
         Ok(Err(_)) => return Err(wrong("looking for them ended unexpectedly".to_owned())),
         Err(_) => {
-            return Err(wrong(format!(
-                "the credential helper named in {} did not answer within {} s",
-                config.display(),
-                MAX_WAIT.as_secs()
-            )));
+            return Err(wrong(format!("{from} did not answer within {} s", MAX_WAIT.as_secs())));
         }
     };
     Ok(found.map(|credential| match credential {
@@ -123,6 +161,12 @@ mod tests {
         let dir = config(r#"{"credHelpers": {"r.example": "does-not-exist"}}"#);
         let error = find(dir.path().join("config.json"), "r.example").await.unwrap_err().to_string();
         assert!(error.starts_with("the credentials for r.example: the credential helper named in"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_named_helper_that_is_not_there_is_named() {
+        let error = ask("does-not-exist", "r.example").await.unwrap_err().to_string();
+        assert!(error.contains("`docker-credential-does-not-exist` cannot be run"), "{error}");
     }
 
     #[tokio::test]

@@ -52,10 +52,11 @@ impl DockerClient for Bollard {
         self.docker_for(Duration::from_secs(15))?.ping().await.map(drop).map_err(|error| self.error(error))
     }
 
-    async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, EngineError> {
-        match &self.config {
-            Some(config) => auth::find(config.clone(), registry).await,
-            None => Ok(None),
+    async fn credentials(&self, registry: &str, helper: Option<&str>) -> Result<Option<Credentials>, EngineError> {
+        match (helper, &self.config) {
+            (Some(helper), _) => auth::ask(helper, registry).await,
+            (None, Some(config)) => auth::find(config.clone(), registry).await,
+            (None, None) => Ok(None),
         }
     }
 

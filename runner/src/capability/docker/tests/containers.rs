@@ -352,6 +352,51 @@ async fn results_are_copied_out_but_links_and_devices_are_not() {
 }
 
 #[tokio::test]
+async fn changes_in_a_copy_come_back_when_asked_for() {
+    let mut job = Job::new(&containers_grant());
+    job.write("src/kept", "kept");
+    job.write("src/sub/edited", "1234");
+    job.write("src/.git/config", "as it was");
+    std::os::unix::fs::symlink("/etc/hostname", job.workspace.path().join("src/link")).unwrap();
+    // The same size, within the same second.
+    let script = "cd /app; printf 5678 > sub/edited; rm kept; mkdir -p new; echo n > new/file; ln new/file new/hard
+        ln -s ../sub/edited new/link; ln -s /etc/passwd new/evil; echo evil > .git/config; mkdir /app/.git/hooks";
+    let options = ContainerOptions { command: sh(script), mounts: vec![copy("src", "/app")], ..options() };
+    let container = job.create(options).await;
+    let mut view = job.view();
+    view.start(borrow(&container), String::new()).await.unwrap();
+    assert_eq!(view.wait(borrow(&container)).await.unwrap(), 0);
+    let text = |text: &str| text.to_owned();
+    assert_eq!(view.copy_back(borrow(&container), text("/app/")).await.unwrap(), 4);
+    for (path, why) in [("/other", "there is no copy"), ("app", "not absolute"), ("/app/../etc", "leads upwards")] {
+        let result = view.copy_back(borrow(&container), text(path)).await;
+        assert!(matches!(&result, Err(Error::Invalid(text)) if text.contains(why)), "{path}: {result:?}");
+    }
+    assert_eq!((job.read("src/kept"), job.read("src/sub/edited")), (text("kept"), text("5678")));
+    assert_eq!((job.read("src/new/hard"), job.read("src/new/link")), (text("n\n"), text("5678")));
+    assert_eq!(job.read("src/.git/config"), "as it was");
+    assert!(!job.workspace.path().join("src/new/evil").exists());
+    assert!(job.logged().contains("`new/evil` is a link that leads elsewhere"), "{}", job.logged());
+    assert!(job.logged().contains("`.git/config` stays as it is"), "{}", job.logged());
+    assert!(job.decided().contains(&text("allow copy-back src")), "{:?}", job.decided());
+    job.ctx.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_do_not_come_back_where_only_reading_is_granted() {
+    let mut grant = containers_grant();
+    grant["workspace"] = serde_json::json!("read");
+    let mut job = Job::new(&grant);
+    job.write("src/file", "as it was");
+    let options = ContainerOptions { mounts: vec![copy("src", "/app")], ..options() };
+    let container = job.create(options).await;
+    let result = job.view().copy_back(borrow(&container), "/app".to_owned()).await;
+    assert!(matches!(result, Err(Error::Denied(_))), "{result:?}");
+    assert!(job.decided().contains(&"deny copy-back src".to_owned()), "{:?}", job.decided());
+    job.ctx.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn health_is_found_out_as_asked() {
     let mut job = Job::new(&containers_grant());
     let check = |script: &str| {

@@ -34,6 +34,20 @@ struct Job {
     _log_dir: tempfile::TempDir,
 }
 
+/// Two passwords.
+#[derive(Debug)]
+struct Secrets;
+
+impl crate::capability::step::SecretSource for Secrets {
+    fn get(&self, name: &str) -> Result<String, crate::capability::Error> {
+        match name {
+            "RIGHT" => Ok(registry::PASSWORD.to_owned()),
+            "WRONG" => Ok("wrong-password".to_owned()),
+            _ => Err(crate::capability::Error::NotFound(format!("the secret `{name}` is not set"))),
+        }
+    }
+}
+
 impl Job {
     fn new(grants: &Value) -> Self {
         Self::with(grants, Arc::new(Bollard::new()))
@@ -71,7 +85,7 @@ impl Job {
             decisions: Arc::default(),
         };
         Self {
-            ctx: DockerCtx::new(scope, grants.docker, client),
+            ctx: DockerCtx::new(scope, grants.docker, client, Arc::new(Secrets)),
             table: ResourceTable::new(),
             workspace,
             log,

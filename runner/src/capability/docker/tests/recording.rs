@@ -40,8 +40,9 @@ impl DockerClient for Recording {
     async fn ping(&self) -> Result<(), EngineError> {
         Ok(())
     }
-    async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, EngineError> {
-        self.note(format!("credentials {registry}"));
+    async fn credentials(&self, registry: &str, helper: Option<&str>) -> Result<Option<Credentials>, EngineError> {
+        let helper = helper.map(|helper| format!(" from {helper}")).unwrap_or_default();
+        self.note(format!("credentials {registry}{helper}"));
         Ok(None)
     }
     async fn inspect_image(&self, name: &str) -> Result<ImageFacts, EngineError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wit_images::HostImage as _;
 
 /// Both letters in which the alphabets of base64 differ occur in its encoding.
-const PASSWORD: &str = "p?>?~?>~?";
+pub(super) const PASSWORD: &str = "p?>?~?>~?";
 /// `user` and the password above, hashed with bcrypt.
 const HTPASSWD: &str = "user:$2b$05$abcdefghijklmnopqrstuuk8na5jV0zmH5Y0Gvsx.3cFK/3gRHl3u\n";
 
@@ -132,6 +132,39 @@ async fn credentials_are_the_hosts_and_show_up_nowhere() {
             assert!(text.contains("docker login") && !text.contains("wrong-password"), "{text}");
             docker(&["rmi", &name]);
         }
+        assert!(!job.logged().contains(PASSWORD));
+    }
+}
+
+#[tokio::test]
+async fn a_granted_login_takes_the_place_of_the_hosts_configuration() {
+    let registry = Registry::start(true);
+    let name = format!("{}/team/app:1", registry.address);
+    for (login, problem) in [
+        (json!({"username": "user", "password": "RIGHT"}), None),
+        (json!({"username": "user", "password": "WRONG"}), Some("unauthorized")),
+        (json!({"username": "user", "password": "ABSENT"}), Some("the secret `ABSENT` is not set")),
+        (json!({"helper": "does-not-exist"}), Some("`docker-credential-does-not-exist` cannot be run")),
+    ] {
+        let mut login = login;
+        login["registry"] = json!(registry.address);
+        let grants = json!({"docker": {
+            "images": [BUSYBOX], "push": [format!("{}/team/app", registry.address)], "login": [login],
+        }});
+        // What the configuration says is right only where the login is wrong.
+        let config = registry.config(if problem.is_some() { PASSWORD } else { "wrong-password" });
+        let mut job = Job::with(&grants, Arc::new(Bollard::new().with_config(config)));
+        let image = job.busybox().await;
+        job.view().tag(borrow(&image), name.clone()).await.unwrap();
+        let pushed = job.view().push(borrow(&image), name.clone()).await;
+        docker(&["rmi", &name]);
+        match problem {
+            None => assert!(pushed.is_ok(), "{pushed:?}"),
+            Some(problem) => {
+                assert!(matches!(&pushed, Err(Error::Failed(text)) if text.contains(problem)), "{pushed:?}");
+            }
+        }
+        assert!(job.decided().contains(&format!("allow login {}", registry.address)), "{:?}", job.decided());
         assert!(!job.logged().contains(PASSWORD));
     }
 }

@@ -1,0 +1,142 @@
+//! `runner.yml` in the project's root: what a project tells the runner about itself.
+
+use super::grant::{GrantError, Grants, pointer_of};
+use crate::pipeline::model::Plugin;
+use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Everything `runner.yml` says. The default is that of a project without the file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Components for plugins, by the plugin's name as pipelines write it, without a version.
+    pub plugins: IndexMap<String, PluginMapping>,
+}
+
+/// What runs for a plugin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PluginMapping {
+    /// The component, as in a step's `uses`.
+    pub uses: String,
+    /// Parameters; the plugin's configuration goes over them.
+    #[serde(default)]
+    pub with: Map<String, Value>,
+    /// What the component may touch.
+    #[serde(default)]
+    pub grants: Grants,
+    /// When it runs.
+    #[serde(default)]
+    pub runs: Runs,
+}
+
+/// When a mapped component runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runs {
+    /// Before the command.
+    #[default]
+    Before,
+    /// After the command, whether it passed or failed.
+    After,
+    /// In place of the command, which it gets as the parameter `command`.
+    Instead,
+}
+
+impl Settings {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn read(source: &Source) -> Result<Self, Diagnostic> {
+        let Some(node) = document::first(source)?.filter(|node| !node.is_null()) else { return Ok(Self::default()) };
+        if node.as_mapping().is_none() {
+            let message = format!("the settings are {}, expected a mapping", node.describe());
+            return Err(Diagnostic::error(message).at(node.span));
+        }
+        let settings: Self = serde_path_to_error::deserialize(node.to_json()).map_err(|error| {
+            let place = node.nearest(&pointer_of(error.path())).span;
+            Diagnostic::error(format!("not a setting: {}", error.into_inner())).at(place)
+        })?;
+        for (name, mapping) in &settings.plugins {
+            mapping.grants.validate().map_err(|GrantError { pointer, message }| {
+                let plugin = node.get("plugins").and_then(|plugins| plugins.get(name)).unwrap_or(&node);
+                let place = plugin.get("grants").unwrap_or(plugin).nearest(&pointer).span;
+                Diagnostic::error(format!("not a grant: {message}")).at(place)
+            })?;
+        }
+        Ok(settings)
+    }
+
+    /// The mapping of a plugin, whichever way both write its name.
+    #[must_use]
+    pub fn mapping_of(&self, plugin: &Plugin) -> Option<&PluginMapping> {
+        let place = |source: &str| {
+            let named = Plugin {
+                source: Spanned::new(source.split('#').next().unwrap_or_default().to_owned(), Span::default()),
+                config: Node::new(NodeKind::Null, Span::default()),
+            };
+            named.full_source()
+        };
+        if self.plugins.is_empty() {
+            return None;
+        }
+        let wanted = place(&plugin.source.value);
+        self.plugins.iter().find(|(name, _)| place(name) == wanted).map(|(_, mapping)| mapping)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let source = Source::new("runner.yml", text);
+        Settings::read(&source).map_err(|error| {
+            let place = source.position(error.span.unwrap_or_default().start);
+            format!("{place} {error}")
+        })
+    }
+
+    fn plugin(source: &str) -> Plugin {
+        let span = Span::default();
+        Plugin { source: Spanned::new(source.to_owned(), span), config: Node::new(NodeKind::Null, span) }
+    }
+
+    #[test]
+    fn a_plugin_is_found_whichever_way_it_is_written() {
+        let settings =
+            read("plugins:\n  my-org/foo: { uses: ./steps/foo.wasm, runs: after, with: { a: 1 } }\n").unwrap();
+        for source in ["my-org/foo", "my-org/foo#v1.2.3", "github.com/my-org/foo-buildkite-plugin#main"] {
+            let mapping = settings.mapping_of(&plugin(source)).unwrap();
+            assert_eq!((mapping.uses.as_str(), mapping.runs), ("./steps/foo.wasm", Runs::After), "{source}");
+        }
+        for source in ["foo", "other/foo", "my-org/foo2"] {
+            assert!(settings.mapping_of(&plugin(source)).is_none(), "{source}");
+        }
+        assert_eq!(read("# nothing yet\n"), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (text, expected) in [
+            ("plugin: {}", "1:"),
+            ("plugins:\n  a: { with: {} }", "2:6 not a setting: missing field `uses`"),
+            ("plugins:\n  a: { uses: x@1, runs: never }", "2:25 not a setting: unknown variant `never`"),
+            (
+                "plugins:\n  a: { uses: x@1, grants: { docker: { privileged: true } } }",
+                "2:51 not a setting: unknown field",
+            ),
+            (
+                "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
+                "2:45 not a grant: `1` is not an AWS account",
+            ),
+            ("[]", "1:1 the settings are a list, expected a mapping"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+}
