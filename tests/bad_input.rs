@@ -79,13 +79,13 @@ fn unknown_component() {
         "steps:\n  - uses: compose-tests@1\n",
         3,
         &expect![[r#"
-        error: there is no built-in component `compose-tests`; there are: command, compose-test, deploy, docker-tag
-         --> pipeline.yml:2:11
-          |
-        2 |   - uses: compose-tests@1
-          |           ^^^^^^^^^^^^^^^
+            error: there is no built-in component `compose-tests`; there are: artifacts, command, compose-test, deploy, docker-run, docker-tag, junit-annotate
+             --> pipeline.yml:2:11
+              |
+            2 |   - uses: compose-tests@1
+              |           ^^^^^^^^^^^^^^^
 
-    "#]],
+        "#]],
     );
 }
 
@@ -253,7 +253,7 @@ fn unknown_grant() {
 ",
         3,
         &expect![[r#"
-            error: not a grant: unknown field `privileged`, expected one of `build`, `images`, `push`, `containers`
+            error: not a grant: unknown field `privileged`, expected one of `build`, `images`, `push`, `containers`, `login`
              --> pipeline.yml:5:21
               |
             5 |         privileged: true
@@ -344,15 +344,15 @@ fn plugins_are_not_fetched() {
         "steps:\n  - command: make\n    plugins: [docker#v5.0.0]\n",
         3,
         &expect![[r#"
-        error: the plugin `docker#v5.0.0` is not mapped to a component
-         --> pipeline.yml:3:15
-          |
-        3 |     plugins: [docker#v5.0.0]
-          |               ^^^^^^^^^^^^^
-          |
-          = help: plugins are never fetched from the network; write the step with `uses:` and a component
+            error: the plugin `docker` names no image
+             --> pipeline.yml:3:15
+              |
+            3 |     plugins: [docker#v5.0.0]
+              |               ^^^^^^^^^^^^^
+              |
+              = help: add `image: NAME:TAG`
 
-    "#]],
+        "#]],
     );
 }
 
