@@ -341,16 +341,22 @@ fn bad_interpolation() {
 #[test]
 fn plugins_are_not_fetched() {
     check(
-        "steps:\n  - command: make\n    plugins: [docker#v5.0.0]\n",
+        "steps:\n  - command: make\n    plugins: [my-org/foo#v1.0.0]\n",
         3,
         &expect![[r#"
-            error: the plugin `docker` names no image
+            error: the plugin `my-org/foo` is not mapped to a component
              --> pipeline.yml:3:15
               |
-            3 |     plugins: [docker#v5.0.0]
-              |               ^^^^^^^^^^^^^
+            3 |     plugins: [my-org/foo#v1.0.0]
+              |               ^^^^^^^^^^^^^^^^^
               |
-              = help: add `image: NAME:TAG`
+              = help: plugins are never fetched from the network; map it to a component in runner.yml:
+                      plugins:
+                        "my-org/foo":
+                          uses: ./steps/foo.wasm
+                          runs: before
+                          with: {}
+                          grants: {}
 
         "#]],
     );
