@@ -354,3 +354,46 @@ fn a_command_hook_takes_the_place_of_the_command_and_the_last_hook_has_the_last_
     said.expect_stdout("the pre-exit hook exited with status 9");
     assert!(!project.path().join("never").exists());
 }
+
+#[test]
+fn notifications_are_components_that_tell_how_it_ended() {
+    let project = Project::with(
+        "notify:
+  - slack: '#builds'
+    if: build.state == \"failed\"
+  - slack: { channels: ['#never'] }
+    if: build.state == \"passed\"
+  - webhook: https://example.com
+steps:
+  - key: bad
+    command: exit 4
+    notify:
+      - slack: '#step'
+        if: step.outcome == \"hard_failed\"
+  - wait
+  - command: 'true'
+",
+    )
+    .component("echo")
+    .file("runner.yml", "notify:\n  slack: { uses: ./steps/echo.wasm, with: { exit_status: 5 } }\n");
+    let said = project.runner(&["run"]).expect_status(1);
+    let said = said.expect_stderr("`webhook` of `notify` is not mapped").expect_stderr("notify:\n");
+    // Both that are wanted were tried, and that they fail is no matter.
+    let said = said.expect_stdout("1 failed, 1 not run").expect_stdout("notify-slack-2 skipped");
+    for name in ["notify-slack ", "notify-slack-3 "] {
+        assert!(said.stdout.contains(&format!("✘ {name}")), "{name} in\n{}", said.stdout);
+    }
+    let project = Project::with("notify: [{ slack: a, if: build.stat == 1 }]\nsteps: [{ command: 'true' }]\n")
+        .component("echo")
+        .file("runner.yml", "notify: { slack: { uses: ./steps/echo.wasm } }\n");
+    project.runner(&["check"]).expect_status(3).expect_stderr("pipeline.yml:1").expect_stderr("build.stat");
+}
+
+#[test]
+fn a_pipeline_that_is_triggered_may_be_named_in_the_settings() {
+    let project = Project::with("steps:\n  - trigger: other-team-deploy\n")
+        .file("deploy/pipe.yml", "steps:\n  - command: touch deployed\n")
+        .file("runner.yml", "pipelines: { other-team-deploy: deploy/pipe.yml }\n");
+    project.runner(&["run"]).expect_status(0);
+    assert!(project.path().join("deployed").exists());
+}

@@ -88,6 +88,10 @@ impl LocalAgent {
         let outputs = |key: &str| assignment.outputs.get(key);
         let mut params = substitute(&step.params, &outputs)?;
         as_text(&mut params, &step.references);
+        if let Some(notice) = &assignment.notice {
+            params["build"] = notice.clone();
+            params["build"]["number"] = self.facts.number.into();
+        }
         if !step.references.is_empty() {
             self.check_known(component, step, &params).await?;
         }

@@ -95,6 +95,9 @@ impl Project {
     /// The file of the pipeline that a trigger step names: `SLUG` or `PROJECT-SLUG` for `pipeline.SLUG.yml` or
     /// `SLUG.yml`, and the project's own slug for its own pipeline.
     pub(super) fn triggered(&self, slug: &str) -> Result<PathBuf, Error> {
+        if let Some(file) = self.settings()?.pipelines.get(slug) {
+            return Ok(self.directory.join(file));
+        }
         let own = self.slug();
         let short = slug.strip_prefix(&own).and_then(|rest| rest.strip_prefix('-'));
         let mut places = Vec::new();
@@ -113,7 +116,9 @@ impl Project {
         found.ok_or_else(|| {
             let likely = short.unwrap_or(slug);
             Error::invalid(format!("the pipeline `{slug}` that a step triggers has no file in this project"))
-                .help(format!("make .buildkite/pipeline.{likely}.yml, or leave the step out with `if` or `branches`"))
+                .help(format!(
+                    "make .buildkite/pipeline.{likely}.yml, or name its file in runner.yml:\npipelines:\n  {slug}: path/to/pipeline.yml"
+                ))
         })
     }
 

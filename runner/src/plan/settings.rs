@@ -13,6 +13,24 @@ use serde_json::{Map, Value};
 pub struct Settings {
     /// Components for plugins, by the plugin's name as pipelines write it, without a version.
     pub plugins: IndexMap<String, PluginMapping>,
+    /// Components for the services of `notify`, by the service's name.
+    pub notify: IndexMap<String, ComponentMapping>,
+    /// Files of pipelines that trigger steps name, by slug; paths from the project's root.
+    pub pipelines: IndexMap<String, String>,
+}
+
+/// A component, what it is told and what it may touch.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ComponentMapping {
+    /// The component, as in a step's `uses`.
+    pub uses: String,
+    /// Parameters.
+    #[serde(default)]
+    pub with: Map<String, Value>,
+    /// What the component may touch.
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 /// What runs for a plugin.
@@ -60,10 +78,12 @@ impl Settings {
             let place = node.nearest(&pointer_of(error.path())).span;
             Diagnostic::error(format!("not a setting: {}", error.into_inner())).at(place)
         })?;
-        for (name, mapping) in &settings.plugins {
-            mapping.grants.validate().map_err(|GrantError { pointer, message }| {
-                let plugin = node.get("plugins").and_then(|plugins| plugins.get(name)).unwrap_or(&node);
-                let place = plugin.get("grants").unwrap_or(plugin).nearest(&pointer).span;
+        let plugins = settings.plugins.iter().map(|(name, mapping)| ("plugins", name, &mapping.grants));
+        let notify = settings.notify.iter().map(|(name, mapping)| ("notify", name, &mapping.grants));
+        for (key, name, grants) in plugins.chain(notify) {
+            grants.validate().map_err(|GrantError { pointer, message }| {
+                let mapping = node.get(key).and_then(|mappings| mappings.get(name)).unwrap_or(&node);
+                let place = mapping.get("grants").unwrap_or(mapping).nearest(&pointer).span;
                 Diagnostic::error(format!("not a grant: {message}")).at(place)
             })?;
         }

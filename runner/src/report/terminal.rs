@@ -320,7 +320,7 @@ impl Terminal {
             .state
             .plan()
             .jobs()
-            .filter(|(_, job)| matches!(job.kind, JobKind::Step(_) | JobKind::Trigger(_)))
+            .filter(|(_, job)| matches!(job.kind, JobKind::Step(_) | JobKind::Trigger(_)) && job.notification.is_none())
             .map(|(id, _)| self.state.state(id))
             .collect();
         let count = |state: JobState| steps.iter().filter(|one| **one == state).count();

@@ -15,6 +15,7 @@ impl Builder<'_> {
     pub(super) fn read_defaults(&mut self, pipeline: &Pipeline) {
         let Some(defaults) = self.keep(pipeline.attributes()) else { return };
         self.priority = defaults.priority.unwrap_or_default();
+        self.ask_to_notify(defaults.notify, None);
         self.image = defaults.image;
         self.agents = defaults.agents.unwrap_or_default();
         self.secrets.clone_from(&pipeline.secrets);

@@ -3,6 +3,7 @@
 mod changed;
 mod connect;
 mod defaults;
+mod notify;
 mod plugin;
 mod work;
 
@@ -47,6 +48,7 @@ pub fn build_with_origins(
     builder.read_defaults(pipeline);
     let mut level = Level::default();
     builder.steps(&pipeline.steps, &mut level, &Inherited::default());
+    builder.notify(0);
     builder.connect(&pipeline.steps);
     if builder.errors.is_empty() {
         let env = builder.pipeline_env;
@@ -85,6 +87,7 @@ pub fn extend(
         }
     }
     builder.steps(&pipeline.steps, &mut Level { barrier: Some(by), ..Level::default() }, &Inherited::default());
+    builder.notify(plan.jobs.len());
     builder.connect(&pipeline.steps);
     let mut added = builder.jobs.split_off(plan.jobs.len());
     for job in &mut added {
@@ -123,6 +126,8 @@ struct Builder<'a> {
     names: HashMap<String, u32>,
     /// What conditions came to, by their text: large pipelines repeat few of them.
     decided: HashMap<String, bool>,
+    /// What `notify` asks for.
+    asked: Vec<notify::Asked>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -180,6 +185,7 @@ impl<'a> Builder<'a> {
             keys: HashMap::new(),
             names: HashMap::new(),
             decided: HashMap::new(),
+            asked: Vec::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
@@ -240,6 +246,7 @@ impl<'a> Builder<'a> {
                     if let Some(key) = &group.key {
                         self.register(key, members.clone());
                     }
+                    self.ask_to_notify(attributes.notify, Some(&members));
                     level.since.extend(members);
                 }
                 StepKind::Trigger(trigger) => {
@@ -283,6 +290,7 @@ impl<'a> Builder<'a> {
         if let Some(key) = &attributes.shared.key {
             self.register(key, made.clone());
         }
+        self.ask_to_notify(attributes.notify, Some(&made));
         level.since.extend(made);
         Some(())
     }

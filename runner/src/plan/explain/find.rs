@@ -24,7 +24,8 @@ pub enum NotFound {
 /// # Errors
 /// When there is none, or the label is that of several.
 pub fn find(facts: &Facts<'_>, name: &str) -> Result<usize, NotFound> {
-    let jobs = || facts.plan.jobs.iter().zip(facts.origins);
+    // A notification is not a step.
+    let jobs = || facts.plan.jobs.iter().zip(facts.origins).filter(|(job, _)| job.notification.is_none());
     let steps = in_order(&facts.pipeline.steps);
     let groups: Vec<(usize, &str, &str)> = steps
         .iter()
