@@ -360,3 +360,16 @@ steps:
     assert_eq!(plain["secrets"], serde_json::json!([secret("A", "a"), secret("B", "b")]));
     assert_eq!(own["secrets"], serde_json::json!([secret("A", "a"), secret("B", "own"), secret("C", "c")]));
 }
+
+#[test]
+fn uploaded_steps_are_left_out_for_what_has_not_changed_too() {
+    let project = repository("steps:\n  - command: buildkite-agent pipeline upload more.yml\n").file(
+        "more.yml",
+        "steps:\n  - { key: docs, command: 'true', if_changed: 'docs/**' }\n  - { key: src, command: 'true', if_changed: 'src/**' }\n",
+    );
+    git(&project, &["switch", "-q", "-c", "topic"]);
+    write(&project, "src/b.rs", "b\n");
+    commit(&project, "Second");
+    let said = project.runner(&["run"]).expect_status(0).expect_stdout("2 passed, 1 skipped");
+    said.expect_stdout("▶ src").expect_stdout("no changed file matches `if_changed`");
+}

@@ -129,10 +129,8 @@ steps:
 }
 
 #[test]
-fn a_command_that_is_a_file_is_run_as_one() {
-    use std::os::unix::fs::PermissionsExt;
+fn a_command_that_is_a_file_is_made_executable_and_run_as_one() {
     let project = Project::with("steps:\n  - command: ci/test\n").file("ci/test", "#!/bin/sh\necho \"ran $0\"\n");
-    std::fs::set_permissions(project.path().join("ci/test"), std::fs::Permissions::from_mode(0o755)).unwrap();
     project.runner(&["run"]).expect_status(0).expect_stdout("ran ./ci/test");
 }
 

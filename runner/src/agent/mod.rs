@@ -13,4 +13,4 @@ pub use environment::{JobEnvironment, JobFacts, RunFacts, job_environment, own_e
 pub use execute::LocalAgent;
 pub use log::JobLog;
 pub use trigger::{Ending, Triggers};
-pub use upload::{Upload, Uploader};
+pub use upload::{ChangedFiles, Upload, Uploader};

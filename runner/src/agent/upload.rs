@@ -3,9 +3,10 @@
 use crate::component::{Components, Loaded, admit, diagnose};
 use crate::event::EventKind;
 use crate::host::StepEngine;
-use crate::pipeline::{self, Diagnostic, Env, Precedence, Source};
-use crate::plan::{self, JobId, Settings};
+use crate::pipeline::{self, Diagnostic, Env, Pipeline, Precedence, Source};
+use crate::plan::{self, BuildContext, JobId, Settings};
 use crate::run::{JobState, RecordError, Recorder};
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Takes steps into a run.
@@ -13,8 +14,13 @@ pub struct Uploader {
     engine: StepEngine,
     loaded: Loaded,
     settings: Settings,
+    changed: ChangedFiles,
     components: Mutex<Components>,
 }
+
+/// Finds the files that a build changes, when a step of the pipeline asks for them; a warning when nobody knows.
+pub type ChangedFiles =
+    Box<dyn Fn(&BuildContext, &Pipeline, &Env) -> Result<Option<Vec<String>>, Diagnostic> + Send + Sync>;
 
 /// What a job uploads.
 #[derive(Debug)]
@@ -34,11 +40,12 @@ pub struct Upload {
 impl Uploader {
     /// An uploader that finds components here, in a project with these settings.
     #[must_use]
-    pub fn new(components: Components, settings: Settings) -> Self {
+    pub fn new(components: Components, settings: Settings, changed: ChangedFiles) -> Self {
         Self {
             engine: components.engine().clone(),
             loaded: components.loaded(),
             settings,
+            changed,
             components: Mutex::new(components),
         }
     }
@@ -73,7 +80,8 @@ impl Uploader {
             return Err(parsed.warnings);
         }
         let mut document = parsed.pipeline;
-        if let Some(mut env) = upload.env {
+        let mut env = upload.env.clone().unwrap_or_default();
+        if upload.env.is_some() {
             document.interpolate(&mut env, Precedence::Pipeline).map_err(one)?;
         }
         // One upload after the other: each is planned behind the jobs of those before it.
@@ -87,10 +95,15 @@ impl Uploader {
             let gone: Vec<bool> = run.plan().jobs().map(|(job, _)| is_gone(run.state(job))).collect();
             (run.plan().clone(), gone)
         });
-        let (standing, gone) = standing.await.map_err(|error| one(refused(&error)))?;
+        let (mut standing, gone) = standing.await.map_err(|error| one(refused(&error)))?;
+        let mut warnings = parsed.warnings;
+        match tokio::task::block_in_place(|| (self.changed)(&standing.context, &document, &env)) {
+            Ok(None) => {}
+            Ok(files) => Arc::make_mut(&mut standing).context.changed_files = files,
+            Err(warning) => warnings.push(warning),
+        }
         let gone = |job: JobId| gone[job.index()];
         let (mut jobs, planning) = plan::extend(&standing, by, &gone, &document, &self.settings)?;
-        let mut warnings = parsed.warnings;
         warnings.extend(planning);
         if let Err(refusals) = admit(&mut jobs, &mut components).await {
             return Err(diagnose(refusals, &document, &jobs));

@@ -9,7 +9,8 @@ mod gitlab;
 mod jenkins;
 
 use super::error::Error;
-use crate::agent::own_environment;
+use super::project::Project;
+use crate::agent::{ChangedFiles, own_environment};
 use crate::pipeline::model::PlainStep;
 use crate::pipeline::{Diagnostic, Env, Mapping, Pipeline, Source, Span, Step, StepKind};
 use crate::plan::{BuildContext, Person, PullRequest, TriggerJob};
@@ -61,8 +62,6 @@ enum SourceFlag {
 pub(super) struct Detected {
     pub(super) context: BuildContext,
     pub(super) warnings: Vec<Diagnostic>,
-    /// Whether a person looks at this working tree, and not a CI system.
-    own_working_tree: bool,
 }
 
 impl ContextFlags {
@@ -93,8 +92,7 @@ impl ContextFlags {
             "ui".clone_into(&mut context.source);
         }
         name_pipeline(&mut context, directory);
-        let own_working_tree = system.is_none() && matches!(variables.text("CI").as_str(), "" | "false");
-        Ok(Detected { context, warnings, own_working_tree })
+        Ok(Detected { context, warnings })
     }
 
     /// Puts the flags over what the CI system says.
@@ -141,20 +139,39 @@ impl Detected {
     /// Finds out which files the build changes, when a step asks for it. `env` is the environment the pipeline was
     /// interpolated with.
     pub(super) fn find_changed_files(&mut self, directory: &Path, pipeline: &Pipeline, env: &Env) {
-        let Some(place) = first_if_changed(&pipeline.steps) else { return };
-        let base = changed::base(env.get("BUILDKITE_GIT_DIFF_BASE").unwrap_or_default(), &self.context);
-        match changed::files(&Git { directory: Some(directory) }, &base, self.own_working_tree) {
-            Ok(files) => self.context.changed_files = Some(files),
-            Err(reason) => self.warnings.push(
-                Diagnostic::warning(format!("nobody knows which files the build changes: {reason}"))
-                    .at(place)
-                    .label("skips nothing")
-                    .help(format!(
-                        "the files are those that differ from `{base}`; fetch that branch, or name another in BUILDKITE_GIT_DIFF_BASE"
-                    )),
-            ),
+        match changed_files(directory, &self.context, pipeline, env) {
+            Ok(files) => self.context.changed_files = files,
+            Err(warning) => self.warnings.push(warning),
         }
     }
+}
+
+/// The files the build changes; nothing when no step asks for them.
+pub(super) fn changed_files(
+    directory: &Path,
+    context: &BuildContext,
+    pipeline: &Pipeline,
+    env: &Env,
+) -> Result<Option<Vec<String>>, Diagnostic> {
+    let Some(place) = first_if_changed(&pipeline.steps) else { return Ok(None) };
+    let base = changed::base(env.get("BUILDKITE_GIT_DIFF_BASE").unwrap_or_default(), context);
+    let variables: Variables = own_environment().collect();
+    // A person looks at this working tree, and not a CI system.
+    let own = System::detect(&variables).is_none() && matches!(variables.text("CI").as_str(), "" | "false");
+    changed::files(&Git { directory: Some(directory) }, &base, own).map(Some).map_err(|reason| {
+        Diagnostic::warning(format!("nobody knows which files the build changes: {reason}"))
+            .at(place)
+            .label("skips nothing")
+            .help(format!(
+                "the files are those that differ from `{base}`; fetch that branch, or name another in BUILDKITE_GIT_DIFF_BASE"
+            ))
+    })
+}
+
+/// The same for steps that are uploaded while a run of the project goes on.
+pub(super) fn changed_files_of(project: &Project) -> ChangedFiles {
+    let directory = project.directory.clone();
+    Box::new(move |context, pipeline, env| changed_files(&directory, context, pipeline, env))
 }
 
 /// Fills in from git what is not known yet.

@@ -1,5 +1,6 @@
 //! A run that exists already: what its log says, one more fact for it, and driving it further.
 
+use super::context::changed_files_of;
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services};
@@ -103,13 +104,14 @@ impl Opened {
         let mut components = components(engine, &self.project, services(PathBuf::new()));
         restore(&mut components, state.plan())?;
         let settings = self.project.settings()?;
+        let changed = changed_files_of(&self.project);
         let drive = Drive {
             project: self.project,
             log: self.log,
             record: self.record,
             plan: self.plan,
             files,
-            uploader: Arc::new(Uploader::new(components, settings)),
+            uploader: Arc::new(Uploader::new(components, settings, changed)),
             answers: HashMap::new(),
             slots: slots(further.jobs),
             wait: further.wait,

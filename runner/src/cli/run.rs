@@ -1,5 +1,6 @@
 //! `runner run`
 
+use super::context::changed_files_of;
 use super::diagnostic;
 use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
@@ -47,6 +48,7 @@ impl Run {
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
         let settings = project.settings()?;
+        let changed = changed_files_of(&project);
         let created = Created::new(project, plan).await?;
         let drive = Drive {
             project: created.project,
@@ -54,7 +56,7 @@ impl Run {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components, settings)),
+            uploader: Arc::new(Uploader::new(components, settings, changed)),
             answers,
             slots: slots(self.jobs),
             wait: self.wait,

@@ -1,6 +1,6 @@
 //! Trigger steps: a run of another pipeline of the same project, in this process.
 
-use super::context::ContextFlags;
+use super::context::{ContextFlags, changed_files_of};
 use super::drive::{Drive, preflight};
 use super::error::Error;
 use super::prepare::{PipelineFlags, Prepared};
@@ -85,6 +85,7 @@ impl LocalTriggers {
         plan.context.pipeline_name.clone_from(&trigger.pipeline);
         preflight(&plan).await?;
         let settings = project.settings()?;
+        let changed = changed_files_of(&project);
         let created = Created::new(project, plan).await?;
         let meta_data = (2..).zip(&trigger.meta_data).map(|(sequence, (key, value))| {
             let kind = EventKind::MetaDataSet { key: key.clone(), value: value.clone() };
@@ -101,7 +102,7 @@ impl LocalTriggers {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components, settings)),
+            uploader: Arc::new(Uploader::new(components, settings, changed)),
             answers: HashMap::new(),
             slots: self.slots,
             wait: false,

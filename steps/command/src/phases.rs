@@ -57,7 +57,11 @@ impl Job<'_> {
     fn command(&self) -> Result<(), Failure> {
         let script = self.params.command.trim();
         if !script.contains(['\n', '\0']) && is_file(script)? {
-            return self.process("the command", &format!("./{}", script.trim_start_matches("./")), &[], &[]);
+            let path = format!("./{}", script.trim_start_matches("./"));
+            // As Buildkite's agent does; what cannot be made executable says so when it is started.
+            let script = r#"[ -x "$0" ] || chmod +x -- "$0""#;
+            drop(self.process("chmod", "/bin/sh", &["-c", script, &path], &[]));
+            return self.process("the command", &path, &[], &[]);
         }
         // `bash -e -c`: no pipefail and no -u, and one shell for the whole list.
         self.process("the command", "/bin/bash", &["-e", "-c", &self.params.command], &[])

@@ -56,7 +56,11 @@ impl Run {
                 directory.path().join("locks"),
             ),
             recorder: drive(),
-            uploader: Arc::new(Uploader::new(components, crate::plan::Settings::default())),
+            uploader: Arc::new(Uploader::new(
+                components,
+                crate::plan::Settings::default(),
+                Box::new(|_, _, _| Ok(None)),
+            )),
             services,
             directory,
         }
