@@ -10,6 +10,7 @@ mod cancel;
 mod context;
 mod corpus;
 mod examples;
+mod format_page;
 mod hostile;
 mod log_contract;
 mod mutations;
