@@ -91,7 +91,7 @@ pub fn extend(
     let mut added = builder.jobs.split_off(plan.jobs.len());
     for job in &mut added {
         if !job.depends_on.iter().any(|dependency| dependency.job == by) {
-            job.depends_on.push(after(by));
+            job.depends_on.push(Dependency { job: by, allow_failure: job.notification.is_some() });
         }
     }
     if builder.errors.is_empty() { Ok((added, builder.warnings)) } else { Err(builder.errors) }

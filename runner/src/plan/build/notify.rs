@@ -23,7 +23,7 @@ impl Builder<'_> {
     /// Takes in what a `notify` asks for. Its jobs come after all others, so that they can wait for them.
     pub(super) fn ask_to_notify(&mut self, notify: Option<&Node>, about: Option<&[JobId]>) {
         let Some(notify) = notify else { return };
-        for item in notify.as_sequence().unwrap_or_default() {
+        for item in notify.as_sequence().unwrap_or(std::slice::from_ref(notify)) {
             if about.is_some_and(<[JobId]>::is_empty) {
                 continue;
             }

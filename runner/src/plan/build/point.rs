@@ -2,7 +2,7 @@
 
 use super::{Builder, Inherited, Level, Part, after, id};
 use crate::pipeline::attribute::{Field, FieldKind, InputAttributes, Shared, TriggerAttributes};
-use crate::pipeline::{Span, Spanned};
+use crate::pipeline::{Diagnostic, Span, Spanned};
 use crate::plan::job::{Dependency, Gate, GateField, Job, JobId, JobKind, TriggerJob};
 use indexmap::IndexMap;
 
@@ -80,6 +80,13 @@ impl Builder<'_> {
 
     pub(super) fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
         let shared = &attributes.shared;
+        if !attributes.allowed_teams.is_empty() {
+            let message = "`allowed_teams` has no effect in this version: whoever can start the runner can unblock";
+            let warning = Diagnostic::warning(message).at(span);
+            if !self.warnings.iter().any(|known| known.message == warning.message) {
+                self.warnings.push(warning);
+            }
+        }
         let fields = attributes.fields.iter().map(gate_field).collect();
         let gate = Gate {
             prompt: attributes.prompt.clone().unwrap_or_default(),
