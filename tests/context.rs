@@ -213,7 +213,7 @@ fn the_working_tree_counts_unless_a_ci_system_runs_us() {
     git(&project, &["add", "new.txt"]);
     write(&project, "docs/a.md", "changed\n");
     assert_eq!(runs(&project, &[]).0, ["code", "docs", "notes", "new", "member", "always"]);
-    let below = runs(&project, &["-C", "docs", "pipeline.yml"]).0;
+    let below = runs(&project, &["-C", "docs", "../pipeline.yml"]).0;
     assert_eq!(below, ["code", "docs", "notes", "new", "member", "always"], "paths are those of the repository");
     let project = project.env("CI", "true");
     assert_eq!(runs(&project, &[]).0, ["docs", "notes", "always"]);

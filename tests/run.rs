@@ -395,3 +395,65 @@ fn a_pipeline_that_is_triggered_may_be_named_in_the_settings() {
     project.runner(&["run"]).expect_status(0);
     assert!(project.path().join("deployed").exists());
 }
+
+#[test]
+fn a_run_whose_process_was_killed_goes_on_in_another() {
+    let project = Project::with(
+        "steps:
+  - { key: first, command: echo x >> first }
+  - wait
+  - { key: second, command: echo x >> second; test -e mended || sleep 30 }
+  - wait
+  - { key: third, command: touch third }
+",
+    );
+    let mut killed = project.start(&["run"]);
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !project.path().join("second").exists() {
+        assert!(std::time::Instant::now() < give_up, "the second job does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    std::fs::write(project.path().join("mended"), "").unwrap();
+    let said = project.runner(&["resume"]).expect_status(0).expect_stdout("attempt 1 was lost");
+    assert!(!said.stdout.contains("▶ first"), "what was shown before is not shown again:\n{}", said.stdout);
+    let said = said.expect_stdout("(attempt 2)");
+    said.expect_stdout("run 1 passed").expect_stdout("3 passed");
+    assert_eq!(std::fs::read_to_string(project.path().join("first")).unwrap(), "x\n");
+    assert!(project.path().join("third").exists());
+    project.runner(&["resume"]).expect_status(2).expect_stderr("run 1 is over");
+}
+
+#[test]
+fn an_upload_that_holds_a_secret_is_refused() {
+    let project = Project::with(
+        "steps:
+  - command: |
+      printf 'steps: [{command: \"echo %s\"}]' \"$$TOK\" | buildkite-agent pipeline upload
+    secrets: [TOK]
+",
+    )
+    .env("TOK", "hunter22-x");
+    let said = project.runner(&["run"]).expect_status(1).expect_stdout("the value of a secret");
+    assert!(!said.stdout.contains("hunter"), "{}", said.stdout);
+    let stored = std::fs::read(project.path().join(".runner/runs.db")).unwrap();
+    assert!(!String::from_utf8_lossy(&stored).contains("hunter"));
+}
+
+#[test]
+fn interrupting_reaches_a_run_that_nobody_waits_for() {
+    let project = Project::with("steps:\n  - { trigger: slow, async: true }\n")
+        .file("slow.yml", "steps:\n  - command: touch began; sleep 60\n");
+    let run = project.start(&["run"]);
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !project.path().join("began").exists() {
+        assert!(std::time::Instant::now() < give_up, "the triggered run does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let pid = run.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -252,9 +252,10 @@ fn job_result(ended: Result<Ended, String>, step: &StepJob) -> JobResult {
         Ok(Ended::Failed { message, remedy, exit_status, signal }) => {
             JobResult { signal, ..JobResult::failed(exit_status.into(), message, remedy) }
         }
+        Ok(Ended::Stopped(reason)) => JobResult { signal: "SIGKILL".to_owned(), ..JobResult::failed(137, reason, "") },
         Ok(Ended::Broken(reason)) => JobResult::failed(-1, format!("the component broke: {reason}"), ""),
         Ok(Ended::TimedOut) => {
-            let message = format!("the step was ended after its {} minutes", step.timeout_minutes.unwrap_or_default());
+            let message = format!("the step was ended after {} min", step.timeout_minutes.unwrap_or_default());
             let remedy = "Raise `timeout_in_minutes`, or find out what takes so long.";
             let (signal, signal_reason) = ("SIGTERM".to_owned(), "cancel".to_owned());
             JobResult { signal, signal_reason, ..JobResult::failed(143, message, remedy) }

@@ -70,8 +70,12 @@ impl JobLog {
     pub fn redact(&self, value: &str) {
         if value.len() >= MIN_SECRET {
             let mut inner = self.lock();
-            let value = value.as_bytes().to_vec();
-            if !inner.secrets.contains(&value) {
+            // A key of several lines is often shown line by line.
+            let lines = value.lines().map(str::trim).filter(|line| line.len() >= MIN_SECRET && *line != value);
+            for value in std::iter::once(value).chain(lines).map(|value| value.as_bytes().to_vec()) {
+                if inner.secrets.contains(&value) {
+                    continue;
+                }
                 inner.secrets.push(value);
                 // The longest first, so that a secret that contains another is replaced whole.
                 inner.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));

@@ -1,5 +1,6 @@
 //! Steps that a running job adds to its run: parsed, planned and admitted like those of the pipeline's own file.
 
+use super::JobLog;
 use crate::component::{Components, Loaded, admit, diagnose};
 use crate::event::EventKind;
 use crate::host::StepEngine;
@@ -35,6 +36,8 @@ pub struct Upload {
     pub replace: bool,
     /// Whether warnings about the text are as bad as errors.
     pub reject_warnings: bool,
+    /// Knows the secrets that may not be in it; `None` when they may.
+    pub secrets: Option<JobLog>,
 }
 
 impl Uploader {
@@ -107,6 +110,15 @@ impl Uploader {
         warnings.extend(planning);
         if let Err(refusals) = admit(&mut jobs, &mut components).await {
             return Err(diagnose(refusals, &document, &jobs));
+        }
+        if let Some(log) = &upload.secrets {
+            let stored = serde_json::to_string(&jobs).unwrap_or_default();
+            if log.redacted(&stored) != stored {
+                let message = "the steps hold the value of a secret, which would be shown and stored";
+                let help =
+                    "write the variable as `$$NAME`, so that the job's shell fills it in; or use --allow-secrets";
+                return Err(one(Diagnostic::error(message).help(help)));
+            }
         }
         let first = JobId(u32::try_from(standing.jobs.len()).unwrap_or(u32::MAX));
         let kind = EventKind::StepsUploaded { job: by, attempt, replace, first, jobs };

@@ -210,7 +210,11 @@ fn complete(context: &mut BuildContext, git: &Git<'_>, warnings: &mut Vec<Diagno
     fill(&mut context.repository, &|| Some(without_password(&git.read(&["config", "--get", "remote.origin.url"])?)));
     fill(&mut context.default_branch, &|| {
         let head = git.read(&["symbolic-ref", "--short", "--quiet", "refs/remotes/origin/HEAD"]);
-        head.and_then(|head| head.strip_prefix("origin/").map(ToOwned::to_owned)).or_else(|| Some("main".to_owned()))
+        let head = head.and_then(|head| head.strip_prefix("origin/").map(ToOwned::to_owned));
+        // Without a remote, of the usual names the one that is there.
+        let usual = ["for-each-ref", "--format=%(refname:short)", "refs/heads/main", "refs/heads/master"];
+        let there = || git.read(&usual).and_then(|names| names.lines().next().map(ToOwned::to_owned));
+        head.or_else(there).or_else(|| Some("main".to_owned()))
     });
     fill(&mut context.organization, &|| Some("local".to_owned()));
 }

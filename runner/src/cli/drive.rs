@@ -39,6 +39,8 @@ pub(super) struct Drive {
     pub(super) slots: Slots,
     /// Whether to stay while the run is blocked.
     pub(super) wait: bool,
+    /// Events up to this one have been shown when they happened.
+    pub(super) shown: u64,
     /// Where it reports.
     pub(super) output: Output,
     /// How many runs have triggered one another to get here.
@@ -65,14 +67,20 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
 impl Drive {
     /// Drives until the run is over, or blocked and nobody here can answer; then waits for what it has triggered.
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let detached = self.detached.clone();
+        let (detached, stop) = (self.detached.clone(), self.stop.clone());
         let finished = self.drive().await?;
         detached.close();
         if !detached.is_empty() {
             // A closed standard error is no reason not to wait.
-            drop(writeln!(std::io::stderr(), "waiting for {} runs that were triggered", detached.len()));
+            let count = detached.len();
+            let runs = if count == 1 { "1 run that was".to_owned() } else { format!("{count} runs that were") };
+            drop(writeln!(std::io::stderr(), "waiting for {runs} triggered"));
         }
+        let ended_well = *stop.borrow() == Stop::No;
         detached.wait().await;
+        if ended_well && *stop.borrow() != Stop::No {
+            return Ok(ExitStatus::Cancelled);
+        }
         Ok(match finished {
             Finished::Over(RunResult::Passed) => ExitStatus::Passed,
             Finished::Over(RunResult::Failed) => ExitStatus::Failed,
@@ -99,6 +107,7 @@ impl Drive {
                 context: self.plan.context.clone(),
                 depth: self.depth,
                 slots: self.slots,
+                stop: self.stop.clone(),
                 detached: self.detached.clone(),
             }),
             services: services(self.files.artifacts.clone()),
@@ -122,7 +131,8 @@ impl Drive {
             self.plan.clone(),
             self.files.logs.clone(),
             self.output.clone(),
-        );
+        )
+        .after(self.shown);
         let report = tokio::spawn(report.follow(progressed, logs));
         let mut wait = self.wait;
         let finished = loop {

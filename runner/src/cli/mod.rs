@@ -11,6 +11,7 @@ mod opened;
 mod plan;
 mod prepare;
 mod project;
+mod resume;
 mod retry;
 mod run;
 mod schema;
@@ -20,7 +21,7 @@ mod unblock;
 pub use error::{Error, ExitStatus};
 
 use clap::{Parser, Subcommand};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Runs delivery pipelines written as code. A pipeline is YAML in Buildkite's format; every step is a sandboxed
@@ -58,6 +59,7 @@ enum Command {
     Explain(explain::Explain),
     Unblock(unblock::Unblock),
     Retry(retry::Retry),
+    Resume(resume::Resume),
     Schema(schema::Schema),
 }
 
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Explain(explain) => explain.run().await,
             Command::Unblock(unblock) => unblock.run().await,
             Command::Retry(retry) => retry.run().await,
+            Command::Resume(resume) => resume.run().await,
             Command::Schema(schema) => schema.run(),
         }
     });
@@ -109,7 +112,11 @@ fn fail(error: &Error) -> ExitCode {
 fn trace() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("runner=warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .finish();
     // Only fails when there is a subscriber already, which then does the same.
     drop(tracing::subscriber::set_global_default(subscriber));
 }

@@ -88,7 +88,8 @@ impl Opened {
 
     /// Drives the run to its end, or to where it waits for a person. What a process that was killed has left behind on
     /// the Docker Engine is removed first.
-    pub(super) async fn go_on(self, further: &Further) -> Result<ExitStatus, Error> {
+    /// What happened up to the event `shown` is not reported again.
+    pub(super) async fn go_on(self, further: &Further, shown: u64) -> Result<ExitStatus, Error> {
         let files = self.project.run_files(&self.record.id)?;
         let state = self.state().await?;
         preflight(state.plan()).await?;
@@ -115,6 +116,7 @@ impl Opened {
             answers: HashMap::new(),
             slots: slots(further.jobs),
             wait: further.wait,
+            shown,
             output: Output::Stdout,
             depth: 0,
             stop: stop_on_signals()?,

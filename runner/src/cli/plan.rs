@@ -60,5 +60,8 @@ pub(super) fn json(data: &impl serde::Serialize) -> Result<String, Error> {
 /// Writes to standard output.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     let written = anstream::stdout().write_all(text.as_bytes());
+    // Whoever reads has seen enough.
+    let written =
+        written.or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) });
     written.map_err(|error| Error::environment(format!("cannot write to standard output: {error}")))
 }

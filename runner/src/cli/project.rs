@@ -46,7 +46,7 @@ impl Project {
         let (name, path) = match named {
             Some(named) => {
                 let shown = named.strip_prefix(&self.directory).unwrap_or(named);
-                (shown.display().to_string(), named.to_owned())
+                (shown.display().to_string(), self.directory.join(named))
             }
             None => self.search()?,
         };

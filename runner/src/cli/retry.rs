@@ -34,7 +34,7 @@ impl Retry {
             }
             Ok(EventKind::JobsRetried { jobs, by: by.clone() })
         };
-        opened.append(fact).await?;
+        let before = opened.append(fact).await?;
         let number = opened.record.number;
         let goes_on = if opened.is_driven()? { " goes on in the process that drives it" } else { " goes on" };
         writeln!(anstream::stdout(), "{} of run {number} to be run again; the run{goes_on}", self.job.join(", "))
@@ -42,7 +42,7 @@ impl Retry {
         if opened.is_driven()? {
             return Ok(ExitStatus::Passed);
         }
-        opened.go_on(&self.further).await
+        opened.go_on(&self.further, before.sequence()).await
     }
 }
 

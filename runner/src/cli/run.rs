@@ -60,6 +60,7 @@ impl Run {
             answers,
             slots: slots(self.jobs),
             wait: self.wait,
+            shown: 0,
             output: Output::Stdout,
             depth: 0,
             stop: stop_on_signals()?,

@@ -29,6 +29,8 @@ pub(super) struct LocalTriggers {
     /// How many runs have triggered one another to get there.
     pub(super) depth: u32,
     pub(super) slots: Slots,
+    /// How the process is asked to end: what nobody waits for hears it still when its job is over.
+    pub(super) stop: watch::Receiver<Stop>,
     /// Runs that nobody waits for.
     pub(super) detached: TaskTracker,
 }
@@ -106,9 +108,10 @@ impl LocalTriggers {
             answers: HashMap::new(),
             slots: self.slots,
             wait: false,
+            shown: 0,
             output: Output::Log(output),
             depth: self.depth + 1,
-            stop: stop(ending),
+            stop: if trigger.detached { self.stop.clone() } else { stop(ending) },
             detached: self.detached.clone(),
         })
     }

@@ -46,7 +46,7 @@ impl Unblock {
             label.clone_from(&planned.label);
             Ok(EventKind::Unblocked { job, by: by.clone(), fields })
         };
-        opened.append(fact).await?;
+        let before = opened.append(fact).await?;
         let driven = opened.is_driven()?;
         let goes_on = if driven { "goes on in the process that waits for it" } else { "goes on" };
         writeln!(anstream::stdout(), "`{label}` unblocked by {by}; run {number} {goes_on}")
@@ -54,7 +54,7 @@ impl Unblock {
         if driven {
             return Ok(ExitStatus::Passed);
         }
-        opened.go_on(&self.further).await
+        opened.go_on(&self.further, before.sequence()).await
     }
 
     /// The blocked step that is meant.

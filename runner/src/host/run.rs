@@ -58,6 +58,8 @@ pub enum Ended {
     },
     /// It broke: a trap, a limit, outputs that are not JSON.
     Broken(String),
+    /// It was asked to end, did not, and was stopped; the text says when.
+    Stopped(String),
     /// It was ended because its time was up.
     TimedOut,
 }
@@ -120,9 +122,9 @@ pub async fn run(engine: &StepEngine, services: &Services, invocation: Invocatio
             () = cancelled.cancelled() => tokio::select! {
                 biased;
                 result = &mut call => ended(result),
-                () = killed.cancelled() => Ended::Broken("it was ended at once".to_owned()),
+                () = killed.cancelled() => Ended::Stopped("it was ended at once".to_owned()),
                 () = tokio::time::sleep(grace) => {
-                    Ended::Broken("it did not end within its grace time after being cancelled".to_owned())
+                    Ended::Stopped(format!("it did not end within {} seconds of being asked to, and was killed", grace.as_secs()))
                 }
             },
             () = time_is_up(timeout) => {

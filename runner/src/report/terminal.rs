@@ -26,6 +26,8 @@ pub struct Terminal {
     /// Width of the names before log lines.
     width: usize,
     started_at: u64,
+    /// Events up to this one have been shown by another process.
+    shown: u64,
 }
 
 /// Where a report goes.
@@ -73,7 +75,15 @@ impl Terminal {
             to,
             running: BTreeMap::new(),
             started_at: 0,
+            shown: 0,
         }
+    }
+
+    /// Shows only what comes after this event: the rest was shown when it happened.
+    #[must_use]
+    pub fn after(mut self, sequence: u64) -> Self {
+        self.shown = sequence;
+        self
     }
 
     /// Shows events and logs as they come, until nobody tells of any more.
@@ -135,6 +145,9 @@ impl Terminal {
         let before = self.states();
         if let Err(error) = self.state.apply(event) {
             tracing::warn!(%error, "the report skips an event");
+            return;
+        }
+        if event.sequence <= self.shown && !matches!(event.kind, EventKind::RunCreated { .. }) {
             return;
         }
         match &event.kind {

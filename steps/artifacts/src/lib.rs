@@ -93,7 +93,7 @@ fn download(wanted: &Transfer, params: &Params, paths: &mut Vec<String>) -> Resu
     }
     if found.is_empty() && !params.ignore_missing {
         return Err(Failure::new(format!("no artifact of this run matches `{query}`"))
-            .remedy("See which ones there are with `runner show`, and that the step that stores it runs before."));
+            .remedy("See that the step that stores it runs before, and under which path."));
     }
     for path in found {
         let target = if wanted.to.is_empty() { path.as_str() } else { pattern::relative(&wanted.to) };

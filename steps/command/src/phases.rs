@@ -9,9 +9,14 @@ use runner_sdk::{Context, Error, Failure, log};
 /// Where a repository has its hooks.
 const HOOKS: &str = ".buildkite/hooks";
 
-/// Runs a hook in this shell and hands what it exported, changed or unset to the processes after it. A hook that ends
+/// Runs a hook in this shell, unless it is a program of another kind, and hands what it exported, changed or unset to the processes after it. A hook that ends
 /// the shell by itself hands back nothing, as with Buildkite's agent.
 const HOOK_SCRIPT: &str = r#"
+IFS= read -r first < "$0" || true
+case $first in
+  '#!'*sh*) ;;
+  '#!'*) [ -x "$0" ] || chmod +x -- "$0"; exec "./$0" ;;
+esac
 before=$(compgen -e)
 . "$0"
 status=$?
@@ -117,7 +122,15 @@ impl Job<'_> {
             Err(Error::Cancelled) => {
                 log::warning(&format!("cancelled: asking {what} to end"));
                 process.stop().context("stop it")?;
-                Err(Failure::new(format!("{what} was cancelled")).exit_status(143).signal("SIGTERM"))
+                let failure = Failure::new(format!("{what} was cancelled"));
+                Err(match process.wait() {
+                    // Whatever it says, it was not let finish.
+                    Ok(Exit::Status(status)) => failure.exit_status(status),
+                    Ok(Exit::Signal(number)) => {
+                        failure.exit_status(128u8.saturating_add(number)).signal(signal_name(number))
+                    }
+                    Err(_) => failure.exit_status(143).signal("SIGTERM"),
+                })
             }
             Err(other) => Err(other.into()),
         }

@@ -40,6 +40,7 @@ impl Caller {
         };
         let mut warnings = Vec::new();
         let body = self.without_secrets(&body, "the annotation", &mut warnings);
+        let context = self.scope.log.redacted(&context);
         let annotation = Annotation { job, context, style, body, priority };
         self.record(EventKind::Annotated { annotation, append }).await?;
         Ok((Reply::Done, warnings))

@@ -217,6 +217,8 @@ pub struct PipelineUpload {
     pub replace: bool,
     /// Whether warnings about the text are as bad as errors.
     pub reject_warnings: bool,
+    /// Whether values of secrets may be in it.
+    pub allow_secrets: bool,
 }
 
 /// Which step or job is meant.

@@ -7,10 +7,11 @@ use crate::pipeline::{Diagnostic, Severity, Source};
 
 impl Caller {
     pub(super) async fn upload(&self, upload: PipelineUpload) -> Answer {
-        let PipelineUpload { name, text, document, environment, replace, reject_warnings } = upload;
+        let PipelineUpload { name, text, document, environment, replace, reject_warnings, allow_secrets } = upload;
         let source = Source::new(name, text);
         let env = environment.map(|variables| variables.into_iter().collect());
-        let upload = Upload { source, document, env, replace, reject_warnings };
+        let secrets = (!allow_secrets).then(|| self.scope.log.clone());
+        let upload = Upload { source, document, env, replace, reject_warnings, secrets };
         let (recorder, attempt) = (&self.scope.recorder, self.scope.name.attempt);
         let uploaded = self.uploader.upload(recorder, self.job, attempt, upload).await;
         let added = uploaded.is_ok();

@@ -38,10 +38,10 @@ pub(super) struct Upload {
     /// Leave variables in the pipeline as they are
     #[arg(long, env = "BUILDKITE_PIPELINE_NO_INTERPOLATION")]
     no_interpolation: bool,
-    /// Fail when the pipeline holds the value of a secret
+    /// Fail when the pipeline holds the value of a secret, as uploading always does without --allow-secrets
     #[arg(long, env = "BUILDKITE_AGENT_PIPELINE_UPLOAD_REJECT_SECRETS")]
     reject_secrets: bool,
-    /// Only warn when the pipeline holds the value of a secret, as is the default
+    /// Only warn when the pipeline holds the value of a secret: it will be shown and stored
     #[arg(long, conflicts_with = "reject_secrets")]
     allow_secrets: bool,
     /// Fail when reading the pipeline gives warnings
@@ -154,6 +154,7 @@ impl Upload {
             environment: (!self.no_interpolation).then(|| environment.iter().cloned().collect()),
             replace: self.replace,
             reject_warnings: self.reject_parse_warnings,
+            allow_secrets: self.allow_secrets,
         };
         let reply =
             call(&Call::PipelineUpload(upload)).map_err(|failure| failure.during("failed to upload pipeline"))?;

@@ -76,7 +76,13 @@ impl Builder<'_> {
                             .help("name the component in `uses`"),
                     );
                 }
-                let image = attributes.image.as_ref().or(self.image.as_ref()).filter(|image| !image.is_empty());
+                let image = attributes.image.as_ref().or(self.image.as_ref());
+                if let Some(empty) = image.filter(|image| image.trim().is_empty()) {
+                    let finding = Diagnostic::error("`image` is empty").at(empty.span);
+                    self.errors.push(
+                        finding.help("name an image, or leave `image` out: the command runs on this machine then"),
+                    );
+                }
                 let instead = plugged.instead.take().or_else(|| {
                     let (image, command) = (image?, command.as_ref()?);
                     Some(in_image(image, &command.value, &StepFacts::new(self, step)))
