@@ -178,7 +178,9 @@ impl Simulation {
     /// A running job adds steps to the run.
     fn upload(&mut self, chance: usize, replace: bool, draws: &[Draw]) {
         let (by, attempt) = self.running[chance % self.running.len()];
-        self.upload_from(by, attempt, replace, draws);
+        if !self.state.is_cancelling(by) {
+            self.upload_from(by, attempt, replace, draws);
+        }
     }
 
     fn upload_from(&mut self, by: JobId, attempt: u32, replace: bool, draws: &[Draw]) {
@@ -303,7 +305,9 @@ proptest! {
             let early = left < 300;
             match chance / 64 % 32 {
                 0 if early => run.crash(),
-                1 if early && !run.running.is_empty() => run.upload(chance, chance.is_multiple_of(5), &uploaded),
+                1 if early && !run.running.is_empty() && !run.state.is_cancelled() => {
+                    run.upload(chance, chance.is_multiple_of(5), &uploaded);
+                }
                 2 if early => run.offer(EventKind::JobCancelRequested { job: some_job, by: String::new() }),
                 3 if early && !run.state.is_cancelled() && chance.is_multiple_of(3) => {
                     run.happen(EventKind::CancelRequested { by: String::new() });
@@ -402,4 +406,40 @@ fn a_stale_attempt_cannot_end_a_job() {
     assert!(run.state.apply(&stale).unwrap_err().to_string().contains("stale"));
     run.happen(EventKind::JobFinished { job, attempt: 2, result: failure });
     assert_eq!(run.state.state(job), JobState::Failed);
+}
+
+#[test]
+fn what_could_never_begin_is_not_taken_in() {
+    let draw = Draw {
+        kind: 3,
+        dependencies: 0,
+        tolerated: 0,
+        skip: false,
+        priority: 0,
+        group: None,
+        retries: 0,
+        cancel_on_build_failing: false,
+        tells: false,
+    };
+    let mut plan = plan(&[draw.clone(), draw.clone()]);
+    plan.jobs[1].depends_on = vec![Dependency { job: JobId(0), allow_failure: false }];
+    let mut run = Simulation::new(plan, Slots::of(1));
+    run.happen(EventKind::JobStarted { job: JobId(0), attempt: 1 });
+    let mut added = job("added".to_owned(), 0, &draw);
+    let upload = |added: &Job| EventKind::StepsUploaded {
+        job: JobId(0),
+        attempt: 1,
+        replace: false,
+        first: JobId(2),
+        jobs: vec![added.clone()],
+    };
+    let event = |run: &Simulation, kind| Event { sequence: run.state.sequence() + 1, at: 0, kind };
+    // It waits for a job that waits for the one that uploads it.
+    added.depends_on = [0, 1].map(|job| Dependency { job: JobId(job), allow_failure: false }).to_vec();
+    let ring = event(&run, upload(&added));
+    assert!(run.state.apply(&ring).unwrap_err().to_string().contains("waits for the job which uploads it"));
+    added.depends_on.pop();
+    run.happen(EventKind::CancelRequested { by: String::new() });
+    let late = event(&run, upload(&added));
+    assert!(run.state.apply(&late).unwrap_err().to_string().contains("cancelled"));
 }

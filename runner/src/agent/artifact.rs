@@ -110,7 +110,9 @@ impl Pattern {
             return Ok(());
         }
         let walk = WalkDir::new(&root).follow_links(follow_links).max_depth(self.depth).sort_by_file_name();
-        for entry in walk {
+        // What the runner itself keeps in the project is no file of the project's.
+        let own = directory.join(".runner");
+        for entry in walk.into_iter().filter_entry(|entry| entry.path() != own) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {

@@ -24,6 +24,9 @@ const MAX_NOTICES: usize = 20;
 const GIT: &str = ".git";
 /// The runner's own directory in the workspace's root.
 const OWN_DIRECTORY: &str = ".runner";
+/// Programs that run around every command on the host, and the directory they are in.
+const HOOKS: &str = ".buildkite/hooks";
+const HOOKS_PARENT: &str = ".buildkite";
 
 /// What a copy held when it was made.
 #[derive(Debug)]
@@ -119,7 +122,8 @@ pub(super) fn unpack(
         if stamp.is_some() && stamp.as_ref() == manifest.entries.get(&name) {
             continue;
         }
-        if unpacking.is_protected(&name) {
+        let is_directory = stamp == Some(Stamp::Directory);
+        if unpacking.is_protected(&name) || !is_directory && unpacking.path.join(&name) == Path::new(HOOKS_PARENT) {
             unpacking.leave_out(&name, "stays as it is: what it holds is acted upon outside of containers");
             continue;
         }
@@ -169,7 +173,7 @@ struct Unpacking {
 impl Unpacking {
     fn is_protected(&self, name: &Path) -> bool {
         let whole = self.path.join(name);
-        whole.starts_with(OWN_DIRECTORY) || whole.iter().any(is_git)
+        whole.starts_with(OWN_DIRECTORY) || whole.starts_with(HOOKS) || whole.iter().any(is_git)
     }
 
     fn leave_out(&mut self, name: &Path, why: &str) {
@@ -255,15 +259,17 @@ fn last(name: &Path) -> &Path {
     name.file_name().map_or(name, Path::new)
 }
 
-/// Whether a link's text, read from where the link stands, does not leave the directory.
+/// Whether a link's text, read from where the link stands, does not leave the directory. Upwards it goes at its beginning
+/// only: behind a name, which may be another link, nobody can tell where `..` leads.
 fn stays_within(name: &Path, to: &Path) -> bool {
-    let mut depth = name.iter().count().saturating_sub(1);
+    let mut above = name.iter().count().saturating_sub(1);
+    let mut named = false;
     for component in to.components() {
         match component {
-            Component::Normal(part) if is_git(part) => return false,
-            Component::Normal(_) => depth += 1,
+            Component::Normal(part) if is_git(part) || part == OWN_DIRECTORY => return false,
+            Component::Normal(_) => named = true,
             Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir if above > 0 && !named => above -= 1,
             _ => return false,
         }
     }
@@ -398,5 +404,25 @@ mod tests {
         for size in [MAX_BYTES + 1, MAX_COMPARED + 1] {
             assert!(matches!(huge(size), Err(Error::Limit(_))), "{size}");
         }
+    }
+
+    #[test]
+    fn nothing_comes_back_through_which_the_host_would_act() {
+        let (root, dir) = workspace();
+        let entries = [
+            ("d/e/f/x", EntryType::Symlink, "../../..", ""),
+            ("y", EntryType::Symlink, "d/e/f/x/../../../../home", ""),
+            ("log", EntryType::Symlink, ".runner/runs.db", ""),
+            (".buildkite/hooks/pre-command", EntryType::Regular, "", "touch owned"),
+            (".buildkite/pipeline.yml", EntryType::Regular, "", "steps: []"),
+        ];
+        let changes = unpacked(&dir, ".", &Manifest::default(), &entries).unwrap();
+        assert_eq!((changes.files, changes.notices.len()), (2, 3), "{changes:?}");
+        assert!(root.path().join("y").symlink_metadata().is_err());
+        assert!(!root.path().join(".buildkite/hooks").exists());
+        let (root, dir) = workspace();
+        let entries = [(".buildkite", EntryType::Symlink, "elsewhere", "")];
+        assert_eq!(unpacked(&dir, ".", &Manifest::default(), &entries).unwrap().files, 0);
+        assert!(root.path().join(".buildkite").symlink_metadata().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What changes the course of a run: jobs that are added, cancelled one by one, or run again.
 
 use super::{Illegal, JobState, RunState, job_id};
-use crate::plan::{Dependency, Job, JobId, JobKind};
+use crate::plan::{Dependency, Job, JobId, JobKind, Plan};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -23,11 +23,31 @@ impl RunState {
         if added.iter().flat_map(|job| &job.depends_on).any(|dependency| dependency.job.index() >= all) {
             return Err(Illegal("an uploaded job depends on one that is not there".to_owned()));
         }
-        let mut again: Vec<JobId> = (known..all).map(job_id).collect();
+        if self.cancelled || self.is_cancelling(by) {
+            return Err(Illegal("the run, or the job that adds them, is being cancelled".to_owned()));
+        }
+        let stays = |job: JobId| !replace || self.plan.job(job).notification.is_some();
+        let waiting: Vec<(JobId, bool)> = self.dependents[by.index()]
+            .iter()
+            .copied()
+            .filter(|(job, _)| self.state(*job) == JobState::Pending && stays(*job))
+            .collect();
+        let new = || (known..all).map(job_id);
+        let mut plan = (*self.plan).clone();
+        plan.jobs.extend(added.iter().cloned());
+        for (job, allow_failure) in &waiting {
+            let allow_failure = *allow_failure;
+            plan.jobs[job.index()].depends_on.extend(new().map(|job| Dependency { job, allow_failure }));
+        }
+        if waits_for_itself(&plan) {
+            let reason = "an uploaded job depends on one that waits for the job which uploads it";
+            return Err(Illegal(reason.to_owned()));
+        }
+        let mut again: Vec<JobId> = new().collect();
         if replace {
-            let plan = self.plan.clone();
-            self.ready.retain(|(_, _, job)| plan.job(*job).notification.is_some());
-            for (id, job) in plan.jobs() {
+            let before = self.plan.clone();
+            self.ready.retain(|(_, _, job)| before.job(*job).notification.is_some());
+            for (id, job) in before.jobs() {
                 let status = &mut self.jobs[id.index()];
                 match status.state {
                     JobState::Pending if job.notification.is_some() => again.push(id),
@@ -38,18 +58,6 @@ impl RunState {
                     _ => {}
                 }
             }
-        }
-        let waiting: Vec<(JobId, bool)> = self.dependents[by.index()]
-            .iter()
-            .copied()
-            .filter(|(job, _)| self.state(*job) == JobState::Pending)
-            .collect();
-        let new = || (known..all).map(job_id);
-        let mut plan = (*self.plan).clone();
-        plan.jobs.extend(added.iter().cloned());
-        for (job, allow_failure) in &waiting {
-            let allow_failure = *allow_failure;
-            plan.jobs[job.index()].depends_on.extend(new().map(|job| Dependency { job, allow_failure }));
         }
         self.plan = Arc::new(plan);
         self.take_in(known);
@@ -194,6 +202,11 @@ impl RunState {
         for job in jobs {
             self.may_retry(*job)?;
         }
+        // First they are open again, so that nothing passes them when what they have added is taken out.
+        for job in jobs {
+            self.jobs[job.index()].state = JobState::Pending;
+        }
+        self.count_waiting(jobs);
         for job in jobs {
             self.take_out_added(*job);
         }
@@ -220,17 +233,22 @@ impl RunState {
             let status = &mut self.jobs[job.index()];
             (status.state, status.cancelling) = (JobState::Pending, false);
         }
-        let waiting = reopened.iter().flat_map(|job| &self.dependents[job.index()]).map(|(job, _)| *job);
-        let waiting: Vec<JobId> = waiting.filter(|job| self.state(*job) == JobState::Pending).collect();
-        for job in waiting {
-            self.count_dependencies(job);
-        }
+        self.count_waiting(&reopened);
         self.result = None;
         self.cancelled = false;
         self.unfinished = self.jobs.iter().filter(|status| !status.state.is_over()).count();
         self.failed = self.jobs.iter().any(|status| status.state.fails());
         self.release_again(reopened);
         Ok(())
+    }
+
+    /// Counts anew what those wait for that wait for these jobs.
+    fn count_waiting(&mut self, jobs: &[JobId]) {
+        let waiting = jobs.iter().flat_map(|job| &self.dependents[job.index()]).map(|(job, _)| *job);
+        let waiting: Vec<JobId> = waiting.filter(|job| self.state(*job) == JobState::Pending).collect();
+        for job in waiting {
+            self.count_dependencies(job);
+        }
     }
 
     /// Counts anew what jobs wait for, and releases those that wait for nothing.
@@ -285,4 +303,27 @@ impl RunState {
             JobKind::Wait | JobKind::Gate(_) => Err(Illegal(format!("`{name}` is not a step that runs"))),
         }
     }
+}
+
+/// Whether jobs wait for each other in a ring, so that none of them could ever begin.
+fn waits_for_itself(plan: &Plan) -> bool {
+    let mut waits: Vec<usize> = plan.jobs.iter().map(|job| job.depends_on.len()).collect();
+    let mut dependents = vec![Vec::new(); plan.jobs.len()];
+    for (id, job) in plan.jobs() {
+        for dependency in &job.depends_on {
+            dependents[dependency.job.index()].push(id);
+        }
+    }
+    let mut free: Vec<usize> = (0..waits.len()).filter(|job| waits[*job] == 0).collect();
+    let mut begun = 0;
+    while let Some(job) = free.pop() {
+        begun += 1;
+        for dependent in &dependents[job] {
+            waits[dependent.index()] -= 1;
+            if waits[dependent.index()] == 0 {
+                free.push(dependent.index());
+            }
+        }
+    }
+    begun < waits.len()
 }
