@@ -3,6 +3,7 @@
 //! The corpus is not part of the repository. It is looked for in `../shared/corpus` beside the repository, or where
 //! `RUNNER_CORPUS` says; `RUNNER_CORPUS=none` leaves these tests out.
 
+use crate::project::tell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use serde_json::Value;
 pub(crate) fn corpus() -> Option<PathBuf> {
     let set = std::env::var_os("RUNNER_CORPUS");
     if set.as_ref().is_some_and(|set| set == "none") {
-        eprintln!("RUNNER_CORPUS=none: nothing was compared");
+        tell("RUNNER_CORPUS=none: nothing was compared");
         return None;
     }
     let path = set.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"), PathBuf::from);
@@ -105,7 +106,7 @@ fn normal(value: &Value) -> Value {
 
 /// Compares and reports; fails when anything differs.
 fn report(what: &str, compared: usize, failures: &[String]) {
-    eprintln!("{what}: {} of {compared} equal", compared - failures.len());
+    tell(&format!("{what}: {} of {compared} equal", compared - failures.len()));
     assert!(compared > 0, "{what}: nothing to compare");
     assert!(failures.is_empty(), "{what}:\n{}", failures.join("\n\n"));
 }

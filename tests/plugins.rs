@@ -1,7 +1,7 @@
 //! Plugins and commands in containers: what pipelines written for Buildkite's plugins do here.
 
 use crate::corpus::corpus;
-use crate::project::{Project, on_the_engine};
+use crate::project::{Project, on_the_engine, tell};
 use runner::pipeline::{Env, Precedence, Source, parse_all};
 use runner::plan::{BuildContext, build};
 
@@ -521,8 +521,10 @@ fn plugins_of_real_pipelines() {
             }
         }
     }
-    eprintln!("pipelines with plugins: {planned} of {files} are planned without an error of a plugin");
-    eprintln!("pipelines with plugins that are mapped here: {ours_planned} of {ours} without an error of one of these");
+    tell(&format!("pipelines with plugins: {planned} of {files} are planned without an error of a plugin"));
+    tell(&format!(
+        "pipelines with plugins that are mapped here: {ours_planned} of {ours} without an error of one of these"
+    ));
     let mut problems: Vec<(usize, String)> = problems.into_iter().map(|(problem, count)| (count, problem)).collect();
     problems.sort_by(|a, b| b.cmp(a));
     for (count, problem) in &problems {

@@ -1,7 +1,13 @@
 //! A project in a directory of its own, and the program run in it with an environment that holds nothing else.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+
+/// Says something that is to be seen even when the test passes, which hides what macros print.
+pub(crate) fn tell(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {

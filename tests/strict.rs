@@ -1,7 +1,7 @@
 //! `runner check --strict` and `runner schema`.
 
 use crate::corpus::corpus;
-use crate::project::{Project, root};
+use crate::project::{Project, root, tell};
 use expect_test::expect;
 use runner::pipeline::lint::lint;
 use runner::pipeline::schema::json_schema;
@@ -40,7 +40,7 @@ fn strictly(source: &Source, env: &BTreeMap<String, String>) -> Vec<Diagnostic> 
     if let Ok(mut parsed) = parse(source)
         && let Err(error) = parsed.pipeline.interpolate(&mut env, Precedence::Pipeline)
     {
-        eprintln!("{}: {error}", source.name);
+        tell(&format!("{}: {error}", source.name));
     }
     lint(source, &env).join(Vec::new())
 }
@@ -85,8 +85,8 @@ fn the_schema_accepts_what_is_valid() {
             accepted += usize::from(refusals.is_empty());
         }
     }
-    eprintln!("{} of {valid} valid files accepted", valid - failures.len());
-    eprintln!("{accepted} of {invalid} accepted that Buildkite's own schema refuses");
+    tell(&format!("{} of {valid} valid files accepted", valid - failures.len()));
+    tell(&format!("{accepted} of {invalid} accepted that Buildkite's own schema refuses"));
     assert!(valid > 800 && failures.is_empty(), "{}", failures.join("\n\n"));
     // Left are files of another format, steps written as a mapping, and extension keys such as `expeditor`.
     assert_eq!((accepted, invalid), (34, 48));
@@ -173,7 +173,7 @@ fn real_files() {
     for (kind, count) in kinds {
         said += &format!("{count:5} {kind}\n");
     }
-    eprint!("{said}");
+    tell(said.trim_end());
     expect![[r#"
         254 of 313 files without a finding
             1 $ENVIRONMENT: not set
