@@ -91,10 +91,7 @@ impl Uploader {
         let mut components = self.components.lock().await;
         let replace = upload.replace;
         let standing = recorder.read(move |run| {
-            let is_gone = |state: JobState| {
-                let not_begun = matches!(state, JobState::Pending | JobState::Ready | JobState::Blocked);
-                state == JobState::Removed || replace && not_begun
-            };
+            let is_gone = |state: JobState| state == JobState::Removed || replace && state.is_open();
             let gone: Vec<bool> = run.plan().jobs().map(|(job, _)| is_gone(run.state(job))).collect();
             (run.plan().clone(), gone)
         });
@@ -112,7 +109,7 @@ impl Uploader {
             return Err(diagnose(refusals, &document, &jobs));
         }
         if let Some(log) = &upload.secrets {
-            let stored = serde_json::to_string(&jobs).unwrap_or_default();
+            let stored = serde_json::to_string(&jobs).map_err(|error| one(Diagnostic::error(error.to_string())))?;
             if log.redacted(&stored) != stored {
                 let message = "the steps hold the value of a secret, which would be shown and stored";
                 let help =

@@ -1,11 +1,9 @@
 //! A run that exists already: what its log says, one more fact for it, and driving it further.
 
-use super::context::changed_files_of;
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
-use super::prepare::{components, services};
+use super::prepare::{components, services, uploader};
 use super::project::Project;
-use crate::agent::Uploader;
 use crate::capability::docker;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
@@ -104,15 +102,14 @@ impl Opened {
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &self.project, services(PathBuf::new()));
         restore(&mut components, state.plan())?;
-        let settings = self.project.settings()?;
-        let changed = changed_files_of(&self.project);
+        let uploader = uploader(&self.project, components, self.project.settings()?);
         let drive = Drive {
             project: self.project,
             log: self.log,
             record: self.record,
             plan: self.plan,
             files,
-            uploader: Arc::new(Uploader::new(components, settings, changed)),
+            uploader,
             answers: HashMap::new(),
             slots: slots(further.jobs),
             wait: further.wait,

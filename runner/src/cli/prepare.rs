@@ -1,9 +1,9 @@
 //! From a pipeline file to a plan that may be run: every check that comes before the first job.
 
-use super::context::ContextFlags;
+use super::context::{ContextFlags, Detected, changed_files_of};
 use super::error::{Error, ExitStatus};
 use super::project::{Project, cache_directory};
-use crate::agent::own_environment;
+use crate::agent::{Uploader, own_environment};
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
 use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
@@ -13,7 +13,7 @@ use crate::pipeline::interpolate::SetBy;
 use crate::pipeline::lint::lint;
 use crate::pipeline::{self, Diagnostic, Env, Pipeline, Precedence, Source, Span};
 use crate::plan::variables::is_protected;
-use crate::plan::{self, BuildContext, JobKind, Origin, Plan};
+use crate::plan::{self, BuildContext, JobKind, Origin, Plan, Settings};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +53,7 @@ pub(super) struct Prepared {
     pub(super) document: Pipeline,
     /// Where the plan's jobs come from.
     pub(super) origins: Vec<Origin>,
+    pub(super) settings: Settings,
     /// The variables that were there for it, without its own.
     pub(super) env: Env,
 }
@@ -71,13 +72,19 @@ impl PipelineFlags {
         Ok((project, source))
     }
 
+    /// What is built, and the variables that interpolation sees besides those of the pipeline itself.
+    fn surroundings(&self, project: &Project, document: &Pipeline, source: &Source) -> Result<(Detected, Env), Error> {
+        let mut detected = self.context.detect(&project.directory, document, source)?;
+        detected.context.env.extend(self.env.iter().cloned());
+        let env = environment(&detected.context);
+        Ok((detected, env))
+    }
+
     /// Checks and plans, and finds what the format lets pass besides.
     pub(super) async fn plan_strictly(&self, project: Project, source: Source) -> Result<Prepared, Error> {
         // What cannot be read or interpolated is reported by the plan.
         let mut document = pipeline::parse(&source).map(|parsed| parsed.pipeline).unwrap_or_default();
-        let mut detected = self.context.detect(&project.directory, &document, &source)?;
-        detected.context.env.extend(self.env.iter().cloned());
-        let mut env = environment(&detected.context);
+        let (_, mut env) = self.surroundings(&project, &document, &source)?;
         drop(document.interpolate(&mut env, Precedence::Pipeline));
         let findings = lint(&source, &env);
         match self.plan(project, source.clone()).await {
@@ -97,9 +104,7 @@ impl PipelineFlags {
         let parse = started.elapsed();
         let mut warnings = parsed.warnings;
         let mut document = parsed.pipeline;
-        let mut detected = self.context.detect(&project.directory, &document, &source)?;
-        detected.context.env.extend(self.env.iter().cloned());
-        let mut env = environment(&detected.context);
+        let (mut detected, mut env) = self.surroundings(&project, &document, &source)?;
         let given = env.clone();
         let started = Instant::now();
         document.interpolate(&mut env, Precedence::Pipeline).map_err(|finding| invalid(vec![finding]))?;
@@ -113,7 +118,7 @@ impl PipelineFlags {
         tracing::debug!(parse_us = parse.as_micros(), plan_us = planning.as_micros(), "the pipeline is planned");
         let (mut plan, origins, more) = planned.map_err(invalid)?;
         warnings.extend(more);
-        find_triggered(&project, &plan, &source)?;
+        find_triggered(&project, &settings, &plan, &source)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &project, services(PathBuf::new()));
         if let Err(refusals) = admit(&mut plan.jobs, &mut components).await {
@@ -121,7 +126,7 @@ impl PipelineFlags {
             let status = if grants_only { ExitStatus::RefusedGrant } else { ExitStatus::InvalidPipeline };
             return Err(Error::pipeline(status, source, diagnose(refusals, &document, &plan.jobs)));
         }
-        Ok(Prepared { project, source, plan, warnings, components, document, origins, env: given })
+        Ok(Prepared { project, source, plan, warnings, components, document, origins, settings, env: given })
     }
 }
 
@@ -137,6 +142,11 @@ fn environment(context: &BuildContext) -> Env {
         }
     }
     env
+}
+
+/// What takes in the steps that jobs of a run of the project add to it.
+pub(super) fn uploader(project: &Project, components: Components, settings: Settings) -> Arc<Uploader> {
+    Arc::new(Uploader::new(components, settings, changed_files_of(project)))
 }
 
 /// The outside, with artifacts below a directory.
@@ -155,11 +165,11 @@ pub(super) fn components(engine: StepEngine, project: &Project, services: Servic
 }
 
 /// Fails when a step that will run triggers a pipeline that is not there.
-fn find_triggered(project: &Project, plan: &Plan, source: &Source) -> Result<(), Error> {
+fn find_triggered(project: &Project, settings: &Settings, plan: &Plan, source: &Source) -> Result<(), Error> {
     let mut findings = Vec::new();
     for job in plan.jobs.iter().filter(|job| job.skip.is_none()) {
         let JobKind::Trigger(trigger) = &job.kind else { continue };
-        if let Err(error) = project.triggered(&trigger.pipeline) {
+        if let Err(error) = project.triggered(settings, &trigger.pipeline) {
             let place = Span::new(job.span.0, job.span.1);
             findings.push(Diagnostic::error(error.message()).at(place).help(error.remedy()));
         }

@@ -94,8 +94,8 @@ impl Project {
 
     /// The file of the pipeline that a trigger step names: `SLUG` or `PROJECT-SLUG` for `pipeline.SLUG.yml` or
     /// `SLUG.yml`, and the project's own slug for its own pipeline.
-    pub(super) fn triggered(&self, slug: &str) -> Result<PathBuf, Error> {
-        if let Some(file) = self.settings()?.pipelines.get(slug) {
+    pub(super) fn triggered(&self, settings: &Settings, slug: &str) -> Result<PathBuf, Error> {
+        if let Some(file) = settings.pipelines.get(slug) {
             return Ok(self.directory.join(file));
         }
         let own = self.slug();

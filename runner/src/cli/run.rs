@@ -1,12 +1,10 @@
 //! `runner run`
 
-use super::context::changed_files_of;
 use super::diagnostic;
 use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
-use super::prepare::{PipelineFlags, Prepared};
+use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
-use crate::agent::Uploader;
 use crate::event::{Event, EventKind};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::{Diagnostic, Source};
@@ -43,12 +41,11 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let Prepared { project, source, plan, warnings, components, .. } = self.pipeline.prepare().await?;
+        let Prepared { project, source, plan, warnings, components, settings, .. } = self.pipeline.prepare().await?;
         warn(&source, &warnings);
         let answers = answers(&plan, &self.unblock)?;
         preflight(&plan).await?;
-        let settings = project.settings()?;
-        let changed = changed_files_of(&project);
+        let uploader = uploader(&project, components, settings);
         let created = Created::new(project, plan).await?;
         let drive = Drive {
             project: created.project,
@@ -56,7 +53,7 @@ impl Run {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components, settings, changed)),
+            uploader,
             answers,
             slots: slots(self.jobs),
             wait: self.wait,

@@ -1,12 +1,12 @@
 //! Trigger steps: a run of another pipeline of the same project, in this process.
 
-use super::context::{ContextFlags, changed_files_of};
+use super::context::ContextFlags;
 use super::drive::{Drive, preflight};
 use super::error::Error;
-use super::prepare::{PipelineFlags, Prepared};
+use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::Project;
 use super::run::Created;
-use crate::agent::{Ending, JobLog, Triggers, Uploader};
+use crate::agent::{Ending, JobLog, Triggers};
 use crate::event::{Event, EventKind, JobResult, RunResult};
 use crate::log::{EventLog, RunRecord};
 use crate::plan::{BuildContext, Job, TriggerJob};
@@ -15,7 +15,6 @@ use crate::run::{self, Finished, Slots, Stop};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -70,13 +69,14 @@ impl Triggers for LocalTriggers {
 
 impl LocalTriggers {
     async fn prepare(&self, job: &Job, trigger: &TriggerJob, output: JobLog, ending: Ending) -> Result<Drive, Error> {
+        let project = Project::open(&self.directory)?;
         let flags = PipelineFlags {
-            file: Some(Project::open(&self.directory)?.triggered(&trigger.pipeline)?),
+            file: Some(project.triggered(&project.settings()?, &trigger.pipeline)?),
             directory: self.directory.clone(),
             env: trigger.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             context: ContextFlags::triggered(trigger, &self.context),
         };
-        let Prepared { project, mut plan, components, .. } = flags.prepare().await?;
+        let Prepared { project, mut plan, components, settings, .. } = flags.prepare().await?;
         // The surrounding CI system counts the run that triggers.
         plan.context.number = None;
         plan.context.url.clear();
@@ -86,8 +86,7 @@ impl LocalTriggers {
         plan.context.pipeline_slug.clone_from(&trigger.pipeline);
         plan.context.pipeline_name.clone_from(&trigger.pipeline);
         preflight(&plan).await?;
-        let settings = project.settings()?;
-        let changed = changed_files_of(&project);
+        let uploader = uploader(&project, components, settings);
         let created = Created::new(project, plan).await?;
         let meta_data = (2..).zip(&trigger.meta_data).map(|(sequence, (key, value))| {
             let kind = EventKind::MetaDataSet { key: key.clone(), value: value.clone() };
@@ -104,7 +103,7 @@ impl LocalTriggers {
             record: created.record,
             plan: created.plan,
             files: created.files,
-            uploader: Arc::new(Uploader::new(components, settings, changed)),
+            uploader,
             answers: HashMap::new(),
             slots: self.slots,
             wait: false,

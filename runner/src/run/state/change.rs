@@ -39,7 +39,7 @@ impl RunState {
             let allow_failure = *allow_failure;
             plan.jobs[job.index()].depends_on.extend(new().map(|job| Dependency { job, allow_failure }));
         }
-        if waits_for_itself(&plan) {
+        if in_order(&plan, &self.ranks).len() < all {
             let reason = "an uploaded job depends on one that waits for the job which uploads it";
             return Err(Illegal(reason.to_owned()));
         }
@@ -51,7 +51,7 @@ impl RunState {
                 let status = &mut self.jobs[id.index()];
                 match status.state {
                     JobState::Pending if job.notification.is_some() => again.push(id),
-                    JobState::Pending | JobState::Ready | JobState::Blocked if job.notification.is_none() => {
+                    state if state.is_open() && job.notification.is_none() => {
                         status.state = JobState::Removed;
                         self.unfinished -= 1;
                     }
@@ -95,37 +95,28 @@ impl RunState {
         if self.groups.is_empty() {
             return;
         }
-        let mut waits: Vec<usize> = self.plan.jobs.iter().map(|job| job.depends_on.len()).collect();
-        let turn = |job: usize| Reverse((self.ranks[job], job));
-        let mut free: BinaryHeap<_> = (0..waits.len()).filter(|job| waits[*job] == 0).map(turn).collect();
-        let mut places = vec![u32::MAX; waits.len()];
-        let mut place = 0;
-        while let Some(Reverse((_, job))) = free.pop() {
+        let mut places = vec![usize::MAX; self.jobs.len()];
+        for (place, job) in in_order(&self.plan, &self.ranks).into_iter().enumerate() {
             places[job] = place;
-            place += 1;
-            for (dependent, _) in &self.dependents[job] {
-                let waiting = &mut waits[dependent.index()];
-                *waiting -= 1;
-                if *waiting == 0 {
-                    free.push(turn(dependent.index()));
-                }
-            }
         }
         for jobs in self.groups.values_mut() {
             jobs.sort_by_key(|job| places[job.index()]);
         }
     }
 
+    /// Whether a job may run after one that ended so. A notification tells of cancelled ones too.
+    pub(super) fn lets_run(&self, ended: JobState, job: JobId, allow_failure: bool) -> bool {
+        let tells = self.plan.job(job).notification.is_some();
+        ended.satisfies() || allow_failure && (tells || ended != JobState::Cancelled)
+    }
+
     /// Counts anew what a job waits for, from the states of what it depends on.
     fn count_dependencies(&mut self, job: JobId) {
         let (mut remaining, mut doomed) = (0, false);
-        let tells = self.plan.job(job).notification.is_some();
         for dependency in &self.plan.job(job).depends_on {
             let state = self.state(dependency.job);
             remaining += u32::from(!state.is_over());
-            doomed |= state.is_over()
-                && !state.satisfies()
-                && !(dependency.allow_failure && (tells || state != JobState::Cancelled));
+            doomed |= state.is_over() && !self.lets_run(state, job, dependency.allow_failure);
         }
         let status = &mut self.jobs[job.index()];
         (status.remaining, status.doomed) = (remaining, doomed);
@@ -145,7 +136,7 @@ impl RunState {
                 continue;
             }
             match status.state {
-                JobState::Pending | JobState::Ready | JobState::Blocked => {
+                state if state.is_open() => {
                     self.ready.remove(&self.turn(job_id(index)));
                     self.settle(job_id(index), JobState::Removed);
                 }
@@ -163,7 +154,7 @@ impl RunState {
                 status.cancelling = true;
                 Ok(())
             }
-            Some((JobState::Pending | JobState::Ready | JobState::Blocked, _)) => {
+            Some((state, _)) if state.is_open() => {
                 self.ready.remove(&self.turn(job));
                 self.settle(job, JobState::Cancelled);
                 Ok(())
@@ -305,25 +296,27 @@ impl RunState {
     }
 }
 
-/// Whether jobs wait for each other in a ring, so that none of them could ever begin.
-fn waits_for_itself(plan: &Plan) -> bool {
+/// The jobs in the order of their ranks, but what a job depends on before it. Jobs that wait for each other in a ring, and
+/// what waits for them, are not in it.
+fn in_order(plan: &Plan, ranks: &[u32]) -> Vec<usize> {
     let mut waits: Vec<usize> = plan.jobs.iter().map(|job| job.depends_on.len()).collect();
     let mut dependents = vec![Vec::new(); plan.jobs.len()];
     for (id, job) in plan.jobs() {
         for dependency in &job.depends_on {
-            dependents[dependency.job.index()].push(id);
+            dependents[dependency.job.index()].push(id.index());
         }
     }
-    let mut free: Vec<usize> = (0..waits.len()).filter(|job| waits[*job] == 0).collect();
-    let mut begun = 0;
-    while let Some(job) = free.pop() {
-        begun += 1;
+    let turn = |job: usize| Reverse((ranks.get(job), job));
+    let mut free: BinaryHeap<_> = (0..waits.len()).filter(|job| waits[*job] == 0).map(turn).collect();
+    let mut order = Vec::with_capacity(waits.len());
+    while let Some(Reverse((_, job))) = free.pop() {
+        order.push(job);
         for dependent in &dependents[job] {
-            waits[dependent.index()] -= 1;
-            if waits[dependent.index()] == 0 {
-                free.push(dependent.index());
+            waits[*dependent] -= 1;
+            if waits[*dependent] == 0 {
+                free.push(turn(*dependent));
             }
         }
     }
-    begun < waits.len()
+    order
 }

@@ -90,7 +90,12 @@ impl JobState {
     /// Whether nothing more happens to it.
     #[must_use]
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Pending | Self::Ready | Self::Running | Self::Blocked)
+        !self.is_open() && self != Self::Running
+    }
+
+    /// Whether nothing has happened to it yet, or nothing since it was last retried.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Ready | Self::Blocked)
     }
 
     /// Whether the run fails by it.
@@ -298,13 +303,11 @@ impl RunState {
         self.ready.clear();
         for (position, status) in self.jobs.iter_mut().enumerate() {
             match status.state {
-                JobState::Pending | JobState::Ready | JobState::Blocked
-                    if self.plan.jobs[position].notification.is_some() =>
-                {
+                state if state.is_open() && self.plan.jobs[position].notification.is_some() => {
                     status.state = JobState::Pending;
                     notifications.push(job_id(position));
                 }
-                JobState::Pending | JobState::Ready | JobState::Blocked => {
+                state if state.is_open() => {
                     status.state = JobState::Cancelled;
                     self.unfinished -= 1;
                 }
@@ -376,14 +379,14 @@ impl RunState {
             }
             for position in 0..self.dependents[job.index()].len() {
                 let (dependent, allow_failure) = self.dependents[job.index()][position];
+                let lets_run = self.lets_run(state, dependent, allow_failure);
                 let status = &mut self.jobs[dependent.index()];
                 if status.state != JobState::Pending {
                     continue;
                 }
                 status.remaining -= 1;
                 // A skipped job keeps nobody from running, and neither does a failed one that is allowed to.
-                let tells = self.plan.job(dependent).notification.is_some();
-                status.doomed |= !(state.satisfies() || allow_failure && (tells || state != JobState::Cancelled));
+                status.doomed |= !lets_run;
                 if status.remaining > 0 {
                     continue;
                 }
