@@ -11,6 +11,7 @@ mod opened;
 mod plan;
 mod prepare;
 mod project;
+mod prompt;
 mod resume;
 mod retry;
 mod run;

@@ -57,6 +57,11 @@ impl Further {
 }
 
 impl Opened {
+    /// The project it is a run of.
+    pub(super) fn project(&self) -> &Project {
+        &self.project
+    }
+
     /// Where the run stands.
     pub(super) async fn state(&self) -> Result<RunState, Error> {
         let events = self.log.read(&self.record.id, 0).await?;

@@ -32,7 +32,7 @@ impl Retry {
             for job in &jobs {
                 state.may_retry(*job).map_err(|reason| Error::usage(reason.to_string()))?;
             }
-            Ok(EventKind::JobsRetried { jobs, by: by.clone() })
+            Ok(EventKind::JobsRetried { jobs, by: by.clone(), dependents: false })
         };
         let before = opened.append(fact).await?;
         let number = opened.record.number;

@@ -8,6 +8,7 @@ mod job;
 pub mod origin;
 mod outputs;
 pub mod settings;
+mod teams;
 pub mod variables;
 
 pub use build::{build, build_with_origins, extend};
@@ -19,3 +20,4 @@ pub use job::{
 pub use origin::{Order, Origin};
 pub use outputs::{OutputReference, as_text, references, substitute};
 pub use settings::Settings;
+pub use teams::Teams;

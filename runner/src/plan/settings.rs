@@ -1,6 +1,7 @@
 //! `runner.yml` in the project's root: what a project tells the runner about itself.
 
 use super::grant::{GrantError, Grants, pointer_of};
+use super::teams::Teams;
 use crate::pipeline::model::Plugin;
 use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
 use indexmap::IndexMap;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub notify: IndexMap<String, ComponentMapping>,
     /// Files of pipelines that trigger steps name, by slug; paths from the project's root.
     pub pipelines: IndexMap<String, String>,
+    /// Who may let runs go on past steps with `allowed_teams`.
+    pub teams: Teams,
 }
 
 /// A component, what it is told and what it may touch.
@@ -153,6 +156,7 @@ mod tests {
                 "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
                 "2:45 not a grant: `1` is not an AWS account",
             ),
+            ("teams: { release: ana }", "1:19 not a setting: invalid type"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

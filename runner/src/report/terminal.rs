@@ -1,5 +1,6 @@
 //! A run as lines on standard output: for people at a terminal, and for CI logs.
 
+use super::gate::unblock_command;
 use super::text;
 use crate::agent::{JobLog, LocalAgent};
 use crate::event::{AnnotationStyle, Event, EventKind, JobResult, Outcome, RunResult};
@@ -174,8 +175,17 @@ impl Terminal {
                 let planned = self.state.plan().job(*job);
                 self.line(out, GREEN, "▶", &planned.name, &format!("unblocked by {}", text::printable(by)));
             }
-            EventKind::CancelRequested { by } => {
-                self.line(out, YELLOW, "■", "cancelled", &format!("by {}", text::printable(by)));
+            EventKind::CancelRequested { by, now } => {
+                let number = self.record.number;
+                let means = match (self.state.running_jobs().next(), now) {
+                    (None, _) => String::new(),
+                    (Some(_), true) => "; running jobs are ended at once".to_owned(),
+                    (Some(_), false) => format!(
+                        "; running jobs have 10 seconds to clean up (Ctrl-C once more, or `runner cancel {number} --now`, \
+                         ends them at once)"
+                    ),
+                };
+                self.line(out, YELLOW, "■", "cancelled", &format!("by {}{means}", text::printable(by)));
             }
             EventKind::JobCancelRequested { job, by } => {
                 let name = self.state.plan().job(*job).name.clone();
@@ -186,7 +196,7 @@ impl Terminal {
                 let name = self.state.plan().job(*job).name.clone();
                 self.line(out, YELLOW, "↻", &name, &format!("attempt {attempt} was lost; it is tried again"));
             }
-            EventKind::JobsRetried { jobs, by } => {
+            EventKind::JobsRetried { jobs, by, .. } => {
                 for job in jobs {
                     let name = self.state.plan().job(*job).name.clone();
                     self.line(out, YELLOW, "↻", &name, &format!("is run again for {}", text::printable(by)));
@@ -352,18 +362,13 @@ impl Terminal {
         }
         for job in self.state.blocked() {
             let planned = self.state.plan().job(job);
-            let JobKind::Gate(gate) = &planned.kind else { continue };
-            let mut fields = String::new();
-            for field in gate.fields.iter().filter(|field| field.required && field.default.is_none()) {
-                fields.push_str(&format!(" --field {}=…", field.key));
-            }
             let number = self.record.number;
+            let command = unblock_command(number, planned);
             push(
                 out,
                 &format!(
-                    "{YELLOW}⏸ run {number} is blocked{YELLOW:#} at `{}`; to go on: {BOLD}runner unblock {number} {}{fields}{BOLD:#}\n",
+                    "{YELLOW}⏸ run {number} is blocked{YELLOW:#} at `{}`; to go on: {BOLD}{command}{BOLD:#}\n",
                     text::label(&planned.label),
-                    planned.name
                 ),
             );
         }
