@@ -41,15 +41,33 @@ async fn keeps_its_promises(log: &dyn EventLog) {
     assert_eq!(log.read(&record.id, 0).await.unwrap().len(), 2, "a refused append leaves nothing");
 
     let (found, stored) = log.open("1").await.unwrap();
-    assert_eq!((found, stored), (record.clone(), plan()));
-    assert_eq!(log.open("0190-aa").await.unwrap().0, record);
+    assert_eq!((found.id.as_str(), found.sequence, stored), ("0190-aa", 2, plan()));
+    assert_eq!(log.open("0190-aa").await.unwrap().0.number, 1);
     assert_eq!(log.open("0190-b").await.unwrap().0, second);
     assert!(matches!(log.open("0190").await, Err(LogError::Ambiguous(_))));
     for unknown in ["3", "nobody", ""] {
         assert!(matches!(log.open(unknown).await, Err(LogError::NoSuchRun(_))), "{unknown:?}");
     }
     assert!(matches!(log.append("nobody", &[event(1)]).await, Err(LogError::NoSuchRun(_))));
-    assert_eq!(log.runs().await.unwrap(), [second, record]);
+
+    let listed = log.runs(None).await.unwrap();
+    assert_eq!(listed[0], second);
+    assert_eq!((listed[1].id.as_str(), listed[1].sequence, listed[1].updated_at), ("0190-aa", 2, event(2).at));
+    assert_eq!(listed[1].result, None);
+    assert_eq!(listed.len(), 2);
+    log.append(&record.id, &[event(3)]).await.unwrap();
+    assert_eq!(log.open("1").await.unwrap().0.result, Some(RunResult::Passed));
+    assert_eq!(log.runs(Some(1)).await.unwrap(), [second.clone()], "the newest");
+    assert_eq!(log.runs(Some(0)).await.unwrap(), []);
+
+    log.remove(&second.id).await.unwrap();
+    assert!(matches!(log.remove(&second.id).await, Err(LogError::NoSuchRun(_))));
+    assert!(matches!(log.read(&second.id, 0).await, Err(LogError::NoSuchRun(_))));
+    assert!(matches!(log.open("2").await, Err(LogError::NoSuchRun(_))));
+    assert_eq!(log.read(&record.id, 0).await.unwrap().len(), 3, "the others stay");
+    let third = log.create("0190-bb", &plan(), &event(1)).await.unwrap();
+    assert_eq!(third.number, 3, "a number is never given again");
+    assert_eq!(log.read(&third.id, 0).await.unwrap(), [event(1)], "nothing is left of what was removed");
 }
 
 #[tokio::test]
@@ -64,8 +82,8 @@ async fn sqlite() {
     keeps_its_promises(&SqliteLog::open(&path).unwrap()).await;
     // What was promised is still there for the next process.
     let again = SqliteLog::open(&path).unwrap();
-    assert_eq!(again.read("0190-aa", 0).await.unwrap(), [event(1), event(2)]);
-    assert_eq!(again.runs().await.unwrap().len(), 2);
+    assert_eq!(again.read("0190-aa", 0).await.unwrap(), [event(1), event(2), event(3)]);
+    assert_eq!(again.runs(None).await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

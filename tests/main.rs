@@ -4,6 +4,7 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "written by UPDATE_EXPECT=1")]
 
 mod agent_command;
+mod at_once;
 mod bad_input;
 mod blocked;
 mod cancel;

@@ -16,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import durability
+from timing import MANY, show, step, timed
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = Path(os.environ.get("RUNNER", ROOT / "target/release/runner"))
 ECHO = ROOT / "steps/target/wasm32-wasip2/release/echo.wasm"
-MANY = 1000
 CHAIN = 200
 CORPUS = ROOT.parent / "shared/corpus/buildkite"
 
@@ -40,12 +42,14 @@ def main() -> int:
         bench.memory()
         bench.planning()
         bench.growth()
+        durability.measure(bench)
     return 0
 
 
 class Bench:
     def __init__(self, scratch: Path):
         self.scratch = scratch
+        self.program = RUNNER
         self.env = {**os.environ, "RUNNER_CACHE_DIR": str(scratch / "cache"), "NO_COLOR": "1"}
         print(f"{'what':<58} {'time':>10} {'baseline':>10} {'ratio':>7}  target")
 
@@ -219,20 +223,6 @@ def c_yaml(path: Path) -> float | None:
     before = time.perf_counter()
     load(text, Loader=CSafeLoader)
     return time.perf_counter() - before
-
-
-def step(number: int) -> dict:
-    return {"label": f"step {number}", "uses": "./echo.wasm"}
-
-
-def timed(command, directory: Path, env=None) -> float:
-    before = time.perf_counter()
-    subprocess.run(command, cwd=directory, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - before
-
-
-def show(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ impl Further {
         let log = Arc::new(project.log()?);
         let reference = match reference {
             Some(reference) => reference.to_owned(),
-            None => match log.runs().await?.first() {
+            None => match log.runs(Some(1)).await?.first() {
                 Some(newest) => newest.number.to_string(),
                 None => return Err(Error::usage("there are no runs in this project").help("`runner run` makes one")),
             },

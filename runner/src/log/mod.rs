@@ -6,7 +6,7 @@ mod sqlite;
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
 
-use crate::event::Event;
+use crate::event::{Event, EventKind, RunResult};
 use crate::plan::Plan;
 
 /// Keeps runs and their events. What `append` returned `Ok` for survives the end of the process and of the machine.
@@ -27,8 +27,11 @@ pub trait EventLog: std::fmt::Debug + Send + Sync {
     /// The run with its plan: by number, by identifier, or by the beginning of its identifier.
     async fn open(&self, reference: &str) -> Result<(RunRecord, Plan), LogError>;
 
-    /// Every run, the newest first.
-    async fn runs(&self) -> Result<Vec<RunRecord>, LogError>;
+    /// The runs, the newest first: all of them, or so many at most.
+    async fn runs(&self, limit: Option<usize>) -> Result<Vec<RunRecord>, LogError>;
+
+    /// Takes a run out with its plan and all its events, all or nothing. Its number is never given again.
+    async fn remove(&self, run: &str) -> Result<(), LogError>;
 }
 
 /// A run as the log lists it.
@@ -42,6 +45,32 @@ pub struct RunRecord {
     pub created_at: u64,
     /// The pipeline file as the user named it.
     pub pipeline: String,
+    /// Sequence of the last event.
+    pub sequence: u64,
+    /// When the last event was written down: milliseconds since 1970-01-01T00:00:00Z.
+    pub updated_at: u64,
+    /// How the run ended; `None` while it is not over, and when jobs of it run again.
+    pub result: Option<RunResult>,
+}
+
+impl RunRecord {
+    fn new(id: &str, number: u64, plan: &Plan, first: &Event) -> Self {
+        let (id, pipeline) = (id.to_owned(), plan.pipeline.clone());
+        let mut record =
+            Self { id, number, created_at: first.at, pipeline, sequence: 0, updated_at: first.at, result: None };
+        record.follow(first);
+        record
+    }
+
+    /// Takes over what the last event says.
+    fn follow(&mut self, last: &Event) {
+        self.sequence = last.sequence;
+        self.updated_at = last.at;
+        self.result = match last.kind {
+            EventKind::RunFinished { result } => Some(result),
+            _ => None,
+        };
+    }
 }
 
 /// Why the log could not do it.

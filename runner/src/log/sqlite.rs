@@ -115,8 +115,28 @@ fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
     LogError::Store { place: path.display().to_string(), reason: format!("{error}{remedy}") }
 }
 
-fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRecord> {
-    Ok(RunRecord { number: row.get(0)?, id: row.get(1)?, created_at: row.get(2)?, pipeline: row.get(3)? })
+/// What [`record`] reads: a run with its last event.
+const RECORDS: &str = "SELECT number, id, created_at, pipeline, sequence, at, kind, plan FROM runs JOIN events
+     ON run = number AND sequence = (SELECT max(sequence) FROM events WHERE run = number)";
+
+fn record(row: &rusqlite::Row<'_>) -> Result<RunRecord, Fault> {
+    let mut record = RunRecord {
+        number: row.get(0)?,
+        id: row.get(1)?,
+        created_at: row.get(2)?,
+        pipeline: row.get(3)?,
+        sequence: 0,
+        updated_at: 0,
+        result: None,
+    };
+    record.follow(&event(row, 4)?);
+    Ok(record)
+}
+
+/// The event in three columns from this one on.
+fn event(row: &rusqlite::Row<'_>, first: usize) -> Result<Event, Fault> {
+    let kind = serde_json::from_str(row.get_ref(first + 2)?.as_str().map_err(rusqlite::Error::from)?)?;
+    Ok(Event { sequence: row.get(first)?, at: row.get(first + 1)?, kind })
 }
 
 #[async_trait::async_trait]
@@ -131,8 +151,7 @@ impl EventLog for SqliteLog {
             let number = transaction.last_insert_rowid();
             insert(&transaction, number, std::slice::from_ref(first))?;
             transaction.commit()?;
-            let (number, created_at) = (number.cast_unsigned(), first.at);
-            Ok(RunRecord { id: id.to_owned(), number, created_at, pipeline: plan.pipeline.clone() })
+            Ok(RunRecord::new(id, number.cast_unsigned(), plan, first))
         })
     }
 
@@ -163,39 +182,57 @@ impl EventLog for SqliteLog {
             let mut rows = select.query(params![number, after])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
-                let kind = serde_json::from_str(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
-                events.push(Event { sequence: row.get(0)?, at: row.get(1)?, kind });
+                events.push(event(row, 0)?);
             }
             Ok(events)
         })
     }
 
     async fn open(&self, reference: &str) -> Result<(RunRecord, Plan), LogError> {
+        let unknown = || Fault::Log(LogError::NoSuchRun(reference.to_owned()));
         self.with(|connection| {
+            // Two, to know whether the reference fits more than one.
             let mut select = connection.prepare_cached(
-                "SELECT number, id, created_at, pipeline, plan FROM runs
-                 WHERE number = ?1 OR id = ?2 OR substr(id, 1, length(?2)) = ?2
+                "SELECT number FROM runs WHERE number = ?1 OR id = ?2 OR substr(id, 1, length(?2)) = ?2
                  ORDER BY (number = ?1 OR id = ?2) DESC LIMIT 2",
             )?;
-            let number = reference.parse::<i64>().unwrap_or(-1);
-            let found = select
-                .query_map(params![number, reference], |row| Ok((record(row)?, row.get::<_, Vec<u8>>(4)?)))?
-                .collect::<Result<Vec<_>, _>>()?;
-            let exact = |record: &RunRecord| record.id == reference || record.number.cast_signed() == number;
-            match found.as_slice() {
-                [] => Err(Fault::Log(LogError::NoSuchRun(reference.to_owned()))),
-                _ if reference.is_empty() => Err(Fault::Log(LogError::NoSuchRun(String::new()))),
-                [(first, _), _] if !exact(first) => Err(Fault::Log(LogError::Ambiguous(reference.to_owned()))),
-                [(record, plan), ..] => Ok((record.clone(), serde_json::from_slice(plan)?)),
+            let named = reference.parse::<i64>().unwrap_or(-1);
+            let found = select.query_map(params![named, reference], |row| row.get(0))?;
+            let found = found.collect::<Result<Vec<i64>, _>>()?;
+            let number = *found.first().filter(|_| !reference.is_empty()).ok_or_else(unknown)?;
+            let mut select = connection.prepare_cached(&format!("{RECORDS} WHERE number = ?1"))?;
+            let mut rows = select.query([number])?;
+            let row = rows.next()?.ok_or_else(unknown)?;
+            let record = record(row)?;
+            if found.len() > 1 && number != named && record.id != reference {
+                return Err(Fault::Log(LogError::Ambiguous(reference.to_owned())));
             }
+            Ok((record, serde_json::from_slice(row.get_ref(7)?.as_blob().map_err(rusqlite::Error::from)?)?))
         })
     }
 
-    async fn runs(&self) -> Result<Vec<RunRecord>, LogError> {
+    async fn runs(&self, limit: Option<usize>) -> Result<Vec<RunRecord>, LogError> {
         self.with(|connection| {
-            let mut select =
-                connection.prepare_cached("SELECT number, id, created_at, pipeline FROM runs ORDER BY number DESC")?;
-            Ok(select.query_map([], record)?.collect::<Result<Vec<_>, _>>()?)
+            let mut select = connection.prepare_cached(&format!("{RECORDS} ORDER BY number DESC LIMIT ?1"))?;
+            // A negative limit is none.
+            let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+            let mut rows = select.query([limit])?;
+            let mut records = Vec::new();
+            while let Some(row) = rows.next()? {
+                records.push(record(row)?);
+            }
+            Ok(records)
+        })
+    }
+
+    async fn remove(&self, run: &str) -> Result<(), LogError> {
+        self.with(|connection| {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let number = number_of(&transaction, run)?;
+            transaction.execute("DELETE FROM events WHERE run = ?1", [number])?;
+            transaction.execute("DELETE FROM runs WHERE number = ?1", [number])?;
+            transaction.commit()?;
+            Ok(())
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod grant;
 mod job;
 pub mod origin;
 mod outputs;
+pub mod retention;
 pub mod settings;
 mod teams;
 pub mod variables;

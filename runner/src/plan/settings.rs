@@ -1,6 +1,7 @@
 //! `runner.yml` in the project's root: what a project tells the runner about itself.
 
 use super::grant::{GrantError, Grants, pointer_of};
+use super::retention::Retention;
 use super::teams::Teams;
 use crate::pipeline::model::Plugin;
 use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
@@ -18,6 +19,8 @@ pub struct Settings {
     pub notify: IndexMap<String, ComponentMapping>,
     /// Files of pipelines that trigger steps name, by slug; paths from the project's root.
     pub pipelines: IndexMap<String, String>,
+    /// How long runs are kept.
+    pub retention: Retention,
     /// Who may let runs go on past steps with `allowed_teams`.
     pub teams: Teams,
 }
