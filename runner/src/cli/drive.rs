@@ -17,6 +17,7 @@ use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,9 +92,7 @@ impl Drive {
 
     /// Drives until the run is over, or blocked and nobody here can answer.
     pub(super) async fn drive(self) -> Result<Finished, Error> {
-        let Some(_lock) = self.files.lock()? else {
-            return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
-        };
+        let _lock = self.take().await?;
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
         let (appended, logs) = mpsc::channel(1024);
@@ -167,6 +166,18 @@ impl Drive {
             tracing::warn!("the report broke; the run itself is as it says above");
         }
         Ok(finished)
+    }
+
+    /// Takes the run for this process.
+    async fn take(&self) -> Result<File, Error> {
+        // Whoever looks whether the run is driven holds it for a moment.
+        for _ in 0..10 {
+            if let Some(lock) = self.files.lock()? {
+                return Ok(lock);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(Error::environment(format!("another process is driving run {}", self.record.number)))
     }
 
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.

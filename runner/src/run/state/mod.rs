@@ -10,6 +10,7 @@ use super::schedule::Slots;
 use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::pipeline::attribute::Ended;
 use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
+use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -62,7 +63,8 @@ struct JobStatus {
 }
 
 /// What state a job is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Something it depends on is not over.
     Pending,
