@@ -2,11 +2,13 @@
 
 mod buildkite_agent;
 mod check;
+mod collect;
 mod context;
 mod diagnostic;
 mod drive;
 mod error;
 mod explain;
+mod gc;
 mod opened;
 mod plan;
 mod prepare;
@@ -60,6 +62,7 @@ enum Command {
     Unblock(unblock::Unblock),
     Retry(retry::Retry),
     Resume(resume::Resume),
+    Gc(gc::Gc),
     Schema(schema::Schema),
 }
 
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
             Command::Unblock(unblock) => unblock.run().await,
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
+            Command::Gc(gc) => gc.run().await,
             Command::Schema(schema) => schema.run(),
         }
     });

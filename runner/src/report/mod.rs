@@ -6,3 +6,5 @@ mod terminal;
 mod text;
 
 pub use terminal::{Output, Terminal};
+
+pub(crate) use text::bytes;
