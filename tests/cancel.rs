@@ -151,7 +151,8 @@ fn one_job_is_cancelled_alone() {
     let project = Project::with(
         "steps:
   - { command: touch started; sleep 7736, key: slow }
-  - { command: while [ ! -e over ]; do sleep 0.1; done, key: other }
+  - key: other
+    command: while [ ! -e over ]; do sleep 0.1; done
 ",
     );
     let child = started(&project);

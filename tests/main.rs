@@ -20,6 +20,7 @@ mod outside;
 mod plugins;
 mod project;
 mod real_pipelines;
+mod retention;
 mod run;
 mod simulation;
 mod strict;

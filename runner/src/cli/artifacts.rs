@@ -6,7 +6,7 @@ use super::plan::{json, print};
 use crate::agent::artifact::Query;
 use crate::capability::step::{ArtifactStore, artifact_path};
 use crate::event::Artifact;
-use crate::report::text::plain;
+use crate::report::text::{bytes, plain};
 use cap_std::fs::{Dir, OpenOptions};
 use clap::Args;
 use indexmap::IndexMap;
@@ -92,16 +92,6 @@ fn table(artifacts: &[&Artifact]) -> String {
     out
 }
 
-/// A size as people say it.
-fn bytes(size: u64) -> String {
-    match size {
-        0..1024 => format!("{size} B"),
-        1024..1_048_576 => format!("{}.{} KiB", size >> 10, (size & 1023) * 10 >> 10),
-        1_048_576..1_073_741_824 => format!("{}.{} MiB", size >> 20, ((size >> 10) & 1023) * 10 >> 10),
-        _ => format!("{}.{} GiB", size >> 30, ((size >> 20) & 1023) * 10 >> 10),
-    }
-}
-
 /// Copies artifacts below a directory and nowhere else; a copy has its name only when it is what was stored.
 fn download(store: &ArtifactStore, artifacts: &[&Artifact], directory: &Path) -> Result<(), Error> {
     let mut by_path: HashMap<&str, &str> = HashMap::new();
@@ -155,15 +145,4 @@ fn copy(store: &ArtifactStore, artifact: &Artifact, to: &Dir) -> Result<(), Erro
         to.remove_file(&part).map_err(fault)?;
     }
     filled
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        let all: Vec<String> = [7, 1536, 1_048_575, 10 << 20, 3 << 30].into_iter().map(bytes).collect();
-        assert_eq!(all, ["7 B", "1.5 KiB", "1023.9 KiB", "10.0 MiB", "3.0 GiB"]);
-    }
 }

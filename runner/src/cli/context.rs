@@ -37,7 +37,7 @@ pub(super) struct ContextFlags {
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
     /// Number of the pull request, or `false` for none
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = pull_request_number)]
     pull_request: Option<String>,
     /// Branch the pull request is to be merged into
     #[arg(long, value_name = "NAME")]
@@ -299,6 +299,15 @@ fn first_if_changed(steps: &[Step]) -> Option<Span> {
     })
 }
 
+fn pull_request_number(text: &str) -> Result<String, String> {
+    // Scripts hand on a variable that is empty when there is none.
+    if text == "false" || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a number, or `false`".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,6 +383,7 @@ mod tests {
         let same = applied(&["--commit", "abc", "--pull-request", "5"]).unwrap();
         assert_eq!((same.message.as_str(), same.pull_request.unwrap().base_branch.as_str()), ("theirs", "main"));
         assert_eq!(applied(&["--pull-request", "false"]).unwrap().pull_request, None);
+        assert_eq!(["7", "", "abc", "-1"].map(|text| pull_request_number(text).is_ok()), [true, true, false, false]);
         let based = applied(&["--pull-request-base-branch", "release"]).unwrap();
         assert_eq!(based.pull_request.unwrap().base_branch, "release");
         let error = applied(&["--pull-request", "false", "--pull-request-base-branch", "main"]).unwrap_err();

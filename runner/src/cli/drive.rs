@@ -1,5 +1,6 @@
 //! Drives a run in this process: signals in, report out, questions at block steps where there is a terminal.
 
+use super::collect::collect_now_and_then;
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory};
@@ -68,7 +69,7 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
 impl Drive {
     /// Drives until the run is over, or blocked and nobody here can answer; then waits for what it has triggered.
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let (detached, stop) = (self.detached.clone(), self.stop.clone());
+        let (project, detached, stop) = (self.project.clone(), self.detached.clone(), self.stop.clone());
         let finished = self.drive().await?;
         detached.close();
         if !detached.is_empty() {
@@ -79,6 +80,7 @@ impl Drive {
         }
         let ended_well = *stop.borrow() == Stop::No;
         detached.wait().await;
+        collect_now_and_then(&project).await;
         if ended_well && *stop.borrow() != Stop::No {
             return Ok(ExitStatus::Cancelled);
         }

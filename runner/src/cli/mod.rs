@@ -5,11 +5,13 @@ mod audit;
 mod buildkite_agent;
 mod cancel;
 mod check;
+mod collect;
 mod context;
 mod diagnostic;
 mod drive;
 mod error;
 mod explain;
+mod gc;
 mod logs;
 mod meta_data;
 mod opened;
@@ -79,6 +81,7 @@ enum Command {
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Resume(resume::Resume),
+    Gc(gc::Gc),
     Schema(schema::Schema),
 }
 
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
             Command::Cancel(cancel) => cancel.run().await,
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
+            Command::Gc(gc) => gc.run().await,
             Command::Schema(schema) => schema.run(),
         }
     });

@@ -27,7 +27,7 @@ const OWN_PLACE: &str = "pipeline.yml";
 const SETTINGS: &str = "runner.yml";
 
 /// A project's directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Project {
     /// Its absolute path: the workspace of its jobs.
     pub(super) directory: PathBuf,
@@ -137,9 +137,14 @@ impl Project {
         Ok(SqliteLog::open(&home.join("runs.db"))?)
     }
 
+    /// The directory with the files of all runs, each in one named by the run's identifier.
+    pub(super) fn runs(&self) -> PathBuf {
+        self.home().join("runs")
+    }
+
     /// The files of a run, made when they are not there.
     pub(super) fn run_files(&self, run: &str) -> Result<RunFiles, Error> {
-        let directory = self.home().join("runs").join(run);
+        let directory = self.runs().join(run);
         let files = RunFiles { logs: directory.join("logs"), artifacts: directory.join("artifacts"), directory };
         for directory in [&files.logs, &files.artifacts] {
             std::fs::create_dir_all(directory)
@@ -148,7 +153,8 @@ impl Project {
         Ok(files)
     }
 
-    fn home(&self) -> PathBuf {
+    /// What the runner keeps in the project.
+    pub(super) fn home(&self) -> PathBuf {
         self.directory.join(".runner")
     }
 }

@@ -15,6 +15,9 @@ const SCHEMA: u32 = 1;
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Unused bytes from which on the database is written anew without them.
+const MIN_FREED: u64 = 1 << 20;
+
 /// The embedded default.
 #[derive(Debug)]
 pub struct SqliteLog {
@@ -65,6 +68,21 @@ impl SqliteLog {
                 .map_err(store)?;
         }
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// Gives room of removed runs back to the disk, when it is worth while.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn compact(&self) -> Result<(), LogError> {
+        self.with(|connection| {
+            let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+            let (free, all, size) = (pragma("freelist_count")?, pragma("page_count")?, pragma("page_size")?);
+            if free * size > MIN_FREED && free * 4 > all {
+                connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            }
+            Ok(())
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -215,7 +215,8 @@ mod tests {
         assert_eq!((read.runs, read.size), (Limit::None, Limit::At(ByteSize(1 << 30))));
         assert_eq!(Age(Duration::from_hours(14 * 24)).to_string(), "14d");
         assert_eq!(Age(Duration::from_mins(90)).to_string(), "1h 30m");
-        for wrong in [r#"{"age": "soon"}"#, r#"{"age": 3}"#, r#"{"runs": -1}"#, r#"{"size": "1GB"}"#, r#"{"days": 1}"#] {
+        for wrong in [r#"{"age": "soon"}"#, r#"{"age": 3}"#, r#"{"runs": -1}"#, r#"{"size": "1GB"}"#, r#"{"days": 1}"#]
+        {
             assert!(serde_json::from_str::<Retention>(wrong).is_err(), "{wrong}");
         }
     }

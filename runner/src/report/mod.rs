@@ -14,3 +14,5 @@ pub(crate) mod text;
 
 pub use history::{Attempt, History, RunSummary, Standing, Unblocked, Waited};
 pub use terminal::{Output, Terminal};
+
+pub(crate) use text::bytes;

@@ -69,6 +69,15 @@ pub(crate) fn duration(milliseconds: u64) -> String {
     }
 }
 
+/// An amount of bytes as people say it.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),
+        None => format!("{bytes} B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +101,12 @@ mod tests {
         assert_eq!(duration(12_340), "12.3 s");
         assert_eq!(duration(61_000), "1 min 1 s");
         assert_eq!(duration(3_700_000), "1 h 1 min");
+    }
+
+    #[test]
+    fn amounts_of_bytes_are_short() {
+        assert_eq!([bytes(0), bytes(1023), bytes(1024)], ["0 B", "1023 B", "1.0 KiB"]);
+        assert_eq!(bytes((5 << 30) + (3 << 29)), "6.5 GiB");
+        assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
     }
 }

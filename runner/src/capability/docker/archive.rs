@@ -1,14 +1,15 @@
 //! What a container hands out: an archive whose every entry is hostile, unpacked beneath one directory of the workspace.
 
+use super::changes::is_protected;
 use super::context::MAX_BYTES;
 use crate::capability::Error;
 use cap_std::fs::Dir;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Entries of an archive: far beyond any report directory.
 const MAX_ENTRIES: usize = 100_000;
@@ -16,8 +17,9 @@ const MAX_ENTRIES: usize = 100_000;
 /// Unpacks regular files and directories into a directory below `root`, which is made when it is not there. `from` is
 /// the path in the container, for messages.
 pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read) -> Result<(), Error> {
-    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::as_ref);
-    let target = descend(root, parts).map_err(|error| Error::Failed(format!("cannot write to `{path}`: {error}")))?;
+    let below: PathBuf = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let target =
+        descend(root, below.iter()).map_err(|error| Error::Failed(format!("cannot write to `{path}`: {error}")))?;
     let broken = |error: io::Error| Error::Failed(format!("cannot read what `{from}` holds: {error}"));
     // Beyond the content there are headers, two blocks of 512 bytes a file and more for long names.
     let mut archive = tar::Archive::new(archive.take(2 * MAX_BYTES));
@@ -48,6 +50,9 @@ pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read)
                 _ => return Err(refused("leads elsewhere")),
             }
         }
+        if is_protected(&below.join(parts.iter().collect::<PathBuf>())) {
+            return Err(refused("would be written where programs outside of containers act on it"));
+        }
         let cannot =
             |error: io::Error| Error::Failed(format!("cannot write `{}` to `{path}`: {error}", name.display()));
         if kind.is_dir() {
@@ -61,8 +66,7 @@ pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read)
         let Some(last) = parts.pop() else { return Err(refused("has no name")) };
         let mode = entry.header().mode().unwrap_or(0o644);
         let parent = descend(&target, parts.into_iter()).map_err(cannot)?;
-        let mut file = create(&parent, Path::new(last), mode).map_err(cannot)?;
-        copy(&mut entry, &mut file, size).map_err(cannot)?;
+        write(&parent, Path::new(last), mode, &mut entry, size).map_err(cannot)?;
     }
     Ok(())
 }
@@ -79,7 +83,8 @@ pub(super) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::O
         match rustix::fs::openat(dir.as_fd(), part, flags, Mode::empty()) {
             Ok(next) => dir = Dir::from_std_file(File::from(next)),
             Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(io::Error::other(format!("`{}` is there already, and no directory", part.display())));
+                let reason = format!("`{}` is there already, and no directory", part.display());
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
             }
             Err(error) => return Err(error.into()),
         }
@@ -87,21 +92,21 @@ pub(super) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::O
     Ok(dir)
 }
 
-/// A new file in place of whatever file or link had the name.
-pub(super) fn create(dir: &Dir, name: &Path, mode: u32) -> io::Result<File> {
-    match rustix::fs::unlinkat(dir.as_fd(), name, rustix::fs::AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
+/// Writes a file in place of whatever file or link had the name, which keeps its content until the new one is whole.
+pub(super) fn write(dir: &Dir, name: &Path, mode: u32, content: &mut impl Read, size: u64) -> io::Result<()> {
+    let part = format!(".{}.part", uuid::Uuid::new_v4().simple());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // Executable or not is all that is kept: set-id bits and a file nobody can read are of no use here.
     let mode = Mode::from_raw_mode(if mode & 0o100 == 0 { 0o644 } else { 0o755 });
-    Ok(File::from(rustix::fs::openat(dir.as_fd(), name, flags, mode)?))
-}
-
-pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {
-    let copied = io::copy(from, to)?;
-    if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    let mut file = File::from(rustix::fs::openat(dir.as_fd(), part.as_str(), flags, mode)?);
+    let copied = io::copy(content, &mut file);
+    let whole =
+        copied.and_then(|copied| if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) });
+    let written = whole.and_then(|()| Ok(rustix::fs::renameat(dir.as_fd(), part.as_str(), dir.as_fd(), name)?));
+    if written.is_err() {
+        rustix::fs::unlinkat(dir.as_fd(), part.as_str(), rustix::fs::AtFlags::empty())?;
+    }
+    written
 }
 
 #[cfg(test)]
@@ -179,6 +184,24 @@ mod tests {
         assert!(unpack(&dir, "out", "/x", &mut &*archive("dir/file", EntryType::Regular, "", b"new")).is_err());
         assert!(unpack(&dir, "alias", "/x", &mut &*archive("file", EntryType::Regular, "", b"new")).is_err());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_written_through_which_the_host_would_act() {
+        let (root, dir) = workspace();
+        for (path, name) in [
+            (".", ".git/config"),
+            ("sub/.git", "config"),
+            ("./.runner", "runs.db"),
+            (".", ".RUNNER/../.runner/runs.db"),
+            (".buildkite", "hooks/pre-command"),
+        ] {
+            let error = unpack(&dir, path, "/x", &mut &*archive(name, EntryType::Regular, "", b"x")).unwrap_err();
+            assert!(matches!(error, Error::Invalid(_)), "{path} {name}: {error:?}");
+        }
+        let files =
+            walkdir::WalkDir::new(root.path()).into_iter().filter(|entry| entry.as_ref().unwrap().path().is_file());
+        assert_eq!(files.count(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a container has changed in its copy of a directory, told by comparison with what went in, and brought back.
 
-use super::archive::{copy, create, descend};
+use super::archive::{self, descend};
 use super::beneath::{self, Opened};
 use super::context::MAX_BYTES;
 use crate::capability::Error;
@@ -172,8 +172,7 @@ struct Unpacking {
 
 impl Unpacking {
     fn is_protected(&self, name: &Path) -> bool {
-        let whole = self.path.join(name);
-        whole.starts_with(OWN_DIRECTORY) || whole.starts_with(HOOKS) || whole.iter().any(is_git)
+        is_protected(&self.path.join(name))
     }
 
     fn leave_out(&mut self, name: &Path, why: &str) {
@@ -200,17 +199,28 @@ impl Unpacking {
         descend(&self.target, name.parent().into_iter().flat_map(Path::iter))
     }
 
-    fn directory(&self, name: &Path) -> Result<(), Error> {
-        descend(&self.target, name.iter()).map(drop).map_err(self.cannot(name))
+    fn directory(&mut self, name: &Path) -> Result<(), Error> {
+        let made = descend(&self.target, name.iter()).map(drop);
+        self.unless_of_other_kind(name, made).map(drop)
+    }
+
+    /// Whether it was written. What is a directory here and none there, or the reverse, stays as it is: what is gone
+    /// there is not taken away here.
+    fn unless_of_other_kind(&mut self, name: &Path, written: io::Result<()>) -> Result<bool, Error> {
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => {
+                self.leave_out(name, "is a directory here and none there, or the reverse, and is left out");
+                Ok(false)
+            }
+            Err(error) => Err(self.cannot(name)(error)),
+        }
     }
 
     fn file(&mut self, name: &Path, mode: u32, size: u64, content: &mut impl Read) -> Result<(), Error> {
-        let mut write = || {
-            let mut file = create(&self.parent(name)?, last(name), mode)?;
-            copy(content, &mut file, size)
-        };
-        write().map_err(self.cannot(name))?;
-        self.changes.files += 1;
+        let parent = self.parent(name);
+        let written = parent.and_then(|parent| archive::write(&parent, last(name), mode, content, size));
+        self.changes.files += u64::from(self.unless_of_other_kind(name, written)?);
         Ok(())
     }
 
@@ -245,10 +255,15 @@ impl Unpacking {
             }
             rustix::fs::symlinkat(to, parent.as_fd(), last(name)).map_err(io::Error::from)
         };
-        write().map_err(self.cannot(name))?;
-        self.changes.files += 1;
+        let written = write();
+        self.changes.files += u64::from(self.unless_of_other_kind(name, written)?);
         Ok(())
     }
+}
+
+/// Whether what is written to this path of the workspace would be acted upon outside of containers.
+pub(super) fn is_protected(path: &Path) -> bool {
+    path.starts_with(OWN_DIRECTORY) || path.starts_with(HOOKS) || path.iter().any(is_git)
 }
 
 fn is_git(part: &OsStr) -> bool {
@@ -373,11 +388,44 @@ mod tests {
         symlink(outside.path(), root.path().join("dir")).unwrap();
         symlink("protected", root.path().join("file")).unwrap();
         let one = |name, kind, link, content| unpacked(&dir, ".", &Manifest::default(), &[(name, kind, link, content)]);
-        assert!(one("dir/file", EntryType::Regular, "", "x").is_err());
-        assert!(one("dir/link", EntryType::Symlink, "x", "").is_err());
+        for (name, kind, link) in [("dir/file", EntryType::Regular, ""), ("dir/link", EntryType::Symlink, "x")] {
+            assert_eq!(one(name, kind, link, "").unwrap().files, 0, "{name}");
+        }
         one("file", EntryType::Regular, "", "new").unwrap();
         assert_eq!(std::fs::read_to_string(root.path().join("protected")).unwrap(), "untouched");
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_had_the_name_stays_until_the_new_content_is_whole() {
+        let (root, dir) = workspace();
+        let path = root.path().join("kept");
+        std::fs::write(&path, "whole").unwrap();
+        let broken = archive::write(&dir, Path::new("kept"), 0o644, &mut io::repeat(b'x').take(3), 4);
+        assert_eq!(broken.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "and nothing is left of the attempt");
+    }
+
+    #[test]
+    fn a_directory_takes_no_files_place_nor_a_file_a_directorys() {
+        let (root, dir) = workspace();
+        std::fs::create_dir(root.path().join("dir")).unwrap();
+        std::fs::write(root.path().join("dir/inside"), "kept").unwrap();
+        std::fs::write(root.path().join("file"), "kept").unwrap();
+        let entries = [
+            ("dir", EntryType::Regular, "", "x"),
+            ("file/", EntryType::Directory, "", ""),
+            ("file/below", EntryType::Regular, "", "x"),
+            ("other", EntryType::Regular, "", "x"),
+        ];
+        let changes = unpacked(&dir, ".", &Manifest::default(), &entries).unwrap();
+        assert_eq!((changes.files, changes.notices.len()), (1, 3), "{changes:?}");
+        for kept in ["dir/inside", "file"] {
+            assert_eq!(std::fs::read_to_string(root.path().join(kept)).unwrap(), "kept");
+        }
+        let link = [("dir", EntryType::Symlink, "file", "")];
+        assert_eq!(unpacked(&dir, ".", &Manifest::default(), &link).unwrap().notices.len(), 1);
     }
 
     #[test]
