@@ -85,3 +85,74 @@ fn an_input_step_holds_up_nobody_who_does_not_depend_on_it() {
     assert!(project.path().join("done").exists());
     project.runner(&["unblock", "1"]).expect_status(0).expect_stdout("run 1 passed");
 }
+
+/// The name of the account that runs the tests, as the system says it.
+fn account() -> String {
+    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+const TEAM: &str = "steps:\n  - { block: Go?, key: go, allowed_teams: [release] }\n  - command: touch gone\n";
+
+#[test]
+fn only_the_teams_of_a_step_let_it_go_on() {
+    let teams = |members: &str| format!("teams: {{ release: [{members}] }}\n");
+    let project = Project::with(TEAM).file("runner.yml", &teams("ana, bob"));
+    let blocked = project.runner(&["run"]).expect_status(5);
+    assert!(!blocked.stderr.contains("warning"), "{}", blocked.stderr);
+    let name = account();
+    // Whom one calls oneself does not count.
+    let project = project.env("USER", "ana");
+    let refused = project.runner(&["unblock", "1"]).expect_status(2);
+    let refused = refused.expect_stderr(&format!("the account `{name}` may not unblock `go`"));
+    refused.expect_stderr("team release (ana, bob)");
+    let early = project.runner(&["run", "--unblock", "go"]).expect_status(2);
+    early.expect_stderr(&format!("the account `{name}` may not unblock `go`"));
+
+    let project = project.file("runner.yml", &teams(&name));
+    let other = project.runner(&["unblock", "1", "--by", "ana"]).expect_status(2);
+    other.expect_stderr("`go` has `allowed_teams`").expect_stderr("leave `--by` out");
+    assert!(!project.path().join("gone").exists());
+    project.runner(&["unblock", "1"]).expect_status(0);
+    assert!(project.path().join("gone").exists());
+    project.runner(&["audit"]).expect_status(0).expect_stdout(&format!("go by {name} ({name} on "));
+}
+
+#[test]
+fn what_is_no_team_is_an_account() {
+    let pipeline = TEAM.replace("release", &account());
+    let project = Project::with(&pipeline);
+    let blocked = project.runner(&["run"]).expect_status(5);
+    blocked.expect_stderr("in `allowed_teams` is no team in runner.yml: only the account of that name can unblock");
+    project.runner(&["unblock"]).expect_status(0);
+    let project = Project::with(TEAM);
+    project.runner(&["run"]).expect_status(5);
+    project.runner(&["unblock"]).expect_status(2).expect_stderr("`allowed_teams` are: release;");
+}
+
+#[test]
+fn a_format_that_is_no_regular_expression_is_found_before_anything_runs() {
+    let project = Project::with(
+        "steps:\n  - command: touch ran\n  - block: Go?\n    fields: [{ key: v, text: V, format: 'v[0-9' }]\n",
+    );
+    let said = project.runner(&["check"]).expect_status(3).expect_stderr("`format` is not a regular expression");
+    said.expect_stderr("pipeline.yml:4:");
+    project.runner(&["run"]).expect_status(3);
+    assert!(!project.path().join("ran").exists());
+}
+
+#[test]
+fn a_choice_may_be_several() {
+    let project = Project::with(
+        "steps:
+  - block: Go?
+    key: go
+    fields:
+      - { key: where, select: Where, multiple: true, options: [{ label: A, value: a }, { label: B, value: b }] }
+  - command: buildkite-agent meta-data get where > got
+",
+    );
+    project.runner(&["run"]).expect_status(5);
+    project.runner(&["unblock", "1", "--field", "where=a\nb"]).expect_status(0);
+    assert_eq!(std::fs::read_to_string(project.path().join("got")).unwrap(), "a\nb");
+}

@@ -56,8 +56,19 @@ fn runs_are_listed_with_how_they_stand() {
 
     let runs = json(&project.runner(&["runs", "--json"]).expect_status(0));
     let expected = [
-        "number", "id", "state", "pipeline", "branch", "commit", "message", "creator", "source", "triggered_by",
-        "created_at", "updated_at", "duration_ms",
+        "number",
+        "id",
+        "state",
+        "pipeline",
+        "branch",
+        "commit",
+        "message",
+        "creator",
+        "source",
+        "triggered_by",
+        "created_at",
+        "updated_at",
+        "duration_ms",
     ];
     assert_eq!(keys(&runs[0]), expected);
     assert_eq!((&runs[0]["state"], &runs[1]["state"]), (&Value::from("blocked"), &Value::from("failed")));
@@ -71,20 +82,44 @@ fn a_run_is_shown_with_what_became_of_its_jobs_and_what_to_do() {
     let project = Project::with(MIXED);
     project.runner(&["run", "--branch", "main", "--message", "Mend it\n\nmore"]).expect_status(1);
     let said = project.runner(&["show"]).expect_status(0);
-    expect![[r#""#]].assert_eq(&normalised(&said.stdout));
+    expect![[r#"
+        run 1 ✘ failed  pipeline.yml main HEAD
+          Mend it
+          ui, DATE, took TIME, id ID
+
+        ✔ build  Build: passed, TIME
+        ✘ tests  echo looking; exit 3: failed, TIME, exit status 3
+                 the command exited with status 3
+        ↷ never  true: skipped, `if: false` does not hold
+        ✗ deploy echo deployed: not run
+
+        logs in /…/.runner/runs/ID/logs
+        runner logs 1
+        runner retry 1 --failed
+    "#]]
+    .assert_eq(&normalised(&said.stdout));
     let run = json(&project.runner(&["show", "1", "--json"]).expect_status(0));
+    assert_eq!(keys(&run)[13..], ["jobs", "annotations", "artifacts", "meta_data", "logs"]);
     assert_eq!(run["state"], "failed");
     let jobs = run["jobs"].as_array().unwrap();
-    let job_keys = [
-        "name", "key", "label", "group", "kind", "state", "notification", "skip", "waits_for", "attempts", "gate",
-    ];
+    let job_keys =
+        ["name", "key", "label", "group", "kind", "state", "notification", "skip", "waits_for", "attempts", "gate"];
     assert_eq!(keys(&jobs[0]), job_keys);
     let states: Vec<&str> = jobs.iter().map(|job| job["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["passed", "failed", "skipped", "not_run", "not_run"]);
     let attempt = &jobs[1]["attempts"][0];
     let attempt_keys = [
-        "attempt", "outcome", "started_at", "ended_at", "duration_ms", "exit_status", "signal", "message", "remedy",
-        "outputs", "log",
+        "attempt",
+        "outcome",
+        "started_at",
+        "ended_at",
+        "duration_ms",
+        "exit_status",
+        "signal",
+        "message",
+        "remedy",
+        "outputs",
+        "log",
     ];
     assert_eq!(keys(attempt), attempt_keys);
     assert_eq!((&attempt["exit_status"], &attempt["outcome"]), (&Value::from(3), &Value::from("failed")));
@@ -96,25 +131,38 @@ fn a_run_is_shown_with_what_became_of_its_jobs_and_what_to_do() {
 fn what_a_run_waits_for_is_said_with_the_command() {
     let project = Project::with(
         "steps:
-  - block: Go?
+  - input: Go?
     key: go
     fields: [{ key: \"it's a key\", text: Why }, { key: note, text: Note, required: false }]
   - { input: Also, key: also, fields: [{ key: how, text: How }] }
   - key: late
+    depends_on: go
     command: buildkite-agent meta-data get \"it's a key\"
 ",
     );
     let blocked = project.runner(&["run"]).expect_status(5);
     let command = "runner unblock 1 go --field \"it's a key=…\"";
     let blocked = blocked.expect_stdout(command);
-    assert_eq!(blocked.stdout.matches("to go on: ").count(), 1, "{}", blocked.stdout);
+    assert_eq!(blocked.stdout.matches("to go on: ").count(), 2, "{}", blocked.stdout);
     let said = project.runner(&["show"]).expect_status(0).expect_stdout(command);
-    expect![[r#""#]].assert_eq(&normalised(&said.stdout));
+    expect![[r#"
+        run 1 ⏸ blocked  pipeline.yml HEAD
+          ui, DATE, last event just now, id ID
+
+        ⏸ go   Go?: blocked, since DATE
+               to go on: runner unblock 1 go --field "it's a key=…"
+        · also Also: not begun, waits for go
+        · late buildkite-agent meta-data get "it's a key": not begun, waits for go
+
+        logs in /…/.runner/runs/ID/logs
+        runner logs 1
+    "#]]
+    .assert_eq(&normalised(&said.stdout));
     let run = json(&project.runner(&["show", "--json"]).expect_status(0));
     assert_eq!(run["jobs"][0]["gate"]["command"], command);
     let filled = "it's a key=because";
-    project.runner(&["unblock", "1", "go", "--field", filled, "--by", "Ana"]).expect_status(5);
-    project.runner(&["unblock", "1", "also", "--field", "how=so"]).expect_status(0).expect_stdout("because");
+    project.runner(&["unblock", "1", "go", "--field", filled, "--by", "Ana"]).expect_status(5).expect_stdout("because");
+    project.runner(&["unblock", "1", "also", "--field", "how=so"]).expect_status(0);
     let said = project.runner(&["show"]).expect_status(0);
     said.expect_stdout("unblocked by Ana (").expect_stdout("✔ run 1").stdout;
 }
@@ -140,7 +188,8 @@ fn logs_are_shown_whole_or_as_lines_for_programs() {
     let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     let expected = serde_json::json!({ "job": "first", "attempt": 1, "line": "\u{1b}[2Jtwo\u{1b}]0;title\u{7}" });
     assert_eq!(last, expected);
-    let nothing = project.runner(&["logs", "1", "fourth"]).expect_status(2).expect_stderr("the run has no job `fourth`");
+    let nothing =
+        project.runner(&["logs", "1", "fourth"]).expect_status(2).expect_stderr("the run has no job `fourth`");
     nothing.expect_stderr("first, second");
     project.runner(&["logs", "1", "third"]).expect_status(2).expect_stderr("`third` has not run");
     let attempt = project.runner(&["logs", "1", "second", "--attempt", "3"]).expect_status(2);
@@ -170,7 +219,8 @@ fn logs_are_followed_through_jobs_that_begin_later_and_are_tried_again() {
     std::thread::sleep(Duration::from_millis(500));
     std::fs::write(project.path().join("go"), "").unwrap();
     let all = said(&all.wait_with_output().unwrap()).expect_status(0);
-    for line in ["first  │ first\n", "second │ lost\n", "↻ second is tried again", "second │ won\n", "run 1 passed"] {
+    for line in ["first  │ first\n", "second │ lost\n", "↻ second is tried again", "second │ won\n", "run 1 passed"]
+    {
         assert_eq!(all.stdout.matches(line).count(), 1, "{line:?} in {}", all.stdout);
     }
     let one = said(&one.wait_with_output().unwrap()).expect_status(0);
@@ -269,7 +319,10 @@ fn meta_data_is_shown_by_key_and_all_of_it() {
     project.runner(&["run"]).expect_status(0);
     assert_eq!(project.runner(&["meta-data"]).expect_status(0).stdout, "many=a b\nversion=1.2\n");
     assert_eq!(project.runner(&["meta-data", "1", "many"]).expect_status(0).stdout, "a\nb\n");
-    assert_eq!(json(&project.runner(&["meta-data", "--json"])), serde_json::json!({ "many": "a\nb", "version": "1.2" }));
+    assert_eq!(
+        json(&project.runner(&["meta-data", "--json"])),
+        serde_json::json!({ "many": "a\nb", "version": "1.2" })
+    );
     assert_eq!(json(&project.runner(&["meta-data", "1", "version", "--json"])), "1.2");
     let said = project.runner(&["meta-data", "1", "no"]).expect_status(2);
     said.expect_stderr("run 1 has no meta-data `no`").expect_stderr("its keys are: many, version");
@@ -289,7 +342,15 @@ fn an_audit_says_who_did_what() {
     project.runner(&["unblock", "1", "--field", "why=so", "--by", "Ana\u{1b}[2J"]).expect_status(1);
     project.runner(&["retry", "1", "late", "--by", "Bob"]).expect_status(1);
     let said = project.runner(&["audit"]).expect_status(0);
-    expect![[r#""#]].assert_eq(&normalised(&said.stdout));
+    expect![[r#"
+        DATE granted   used: secrets set `TOKEN`
+        DATE granted   used: process spawn `/bin/bash`
+        DATE unblocked go by Ana (ACCOUNT on HOST) with why=so
+        DATE granted   late: process spawn `/bin/bash`
+        DATE retried   late by Bob
+        DATE granted   late (attempt 2): process spawn `/bin/bash`
+    "#]]
+    .assert_eq(&normalised(&said.stdout));
     assert!(!said.stdout.contains("hunter22"), "{}", said.stdout);
     project.runner(&["audit", "--denied"]).expect_status(0).expect_stdout("nothing was refused in run 1");
     let entries = json(&project.runner(&["audit", "--json"]).expect_status(0));

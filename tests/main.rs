@@ -21,6 +21,7 @@ mod plugins;
 mod project;
 mod real_pipelines;
 mod retention;
+mod retry;
 mod run;
 mod simulation;
 mod strict;

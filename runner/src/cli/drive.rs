@@ -6,7 +6,7 @@ use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory};
 use super::prompt::{Typed, ask_person};
 use super::trigger::LocalTriggers;
-use super::unblock::admitted;
+use super::unblock::signed;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
@@ -17,6 +17,7 @@ use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
+use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -200,8 +201,8 @@ impl Drive {
         for job in state.blocked().collect::<Vec<_>>() {
             let planned = state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
-            let account = match admitted(&self.project, planned, gate) {
-                Ok(account) => account,
+            let answer = match signed(&self.project, planned, gate, None, IndexMap::new()) {
+                Ok(answer) => answer,
                 Err(error) => {
                     // A closed standard error is no reason to stop.
                     drop(write!(std::io::stderr(), "{}", error.render()));
@@ -209,17 +210,17 @@ impl Drive {
                 }
             };
             let typed = typed.get_or_insert_with(Typed::stdin);
-            let answer = tokio::select! {
-                answer = ask_person(&planned.label, gate, typed, std::io::stderr()) => answer,
+            let fields = tokio::select! {
+                fields = ask_person(&planned.label, gate, typed, std::io::stderr()) => fields,
                 _ = tokio::signal::ctrl_c() => None,
                 () = self.changed(state.sequence()) => return Ok(true),
             };
-            let Some(fields) = answer else {
+            let Some(fields) = fields else {
                 // As above.
                 drop(writeln!(std::io::stderr(), "\nrun {} stays blocked", self.record.number));
                 return Ok(false);
             };
-            let kind = Answer { by: run::user(), account, fields }.unblocks(job);
+            let kind = Answer { fields, ..answer }.unblocks(job);
             let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
             return match self.log.append(&self.record.id, &[event]).await {
                 // Another process was faster; what it did may have unblocked the run.

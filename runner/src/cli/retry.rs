@@ -4,7 +4,7 @@ use super::error::{Error, ExitStatus};
 use super::opened::{Further, candidates, jobs_named};
 use super::plan::print;
 use crate::event::EventKind;
-use crate::plan::JobId;
+use crate::plan::{JobId, JobKind};
 use crate::run::{self, JobState, RunState};
 use clap::Args;
 
@@ -62,7 +62,8 @@ impl Retry {
         if let Some(step) = &self.from {
             let jobs = jobs_named(state, std::slice::from_ref(step), "run again", |_, _| true)?;
             let all = state.may_retry_from(&jobs).map_err(refused)?;
-            let more = all.len() - jobs.len();
+            let waits = |job: &&JobId| matches!(state.plan().job(**job).kind, JobKind::Wait);
+            let more = all.iter().filter(|job| !waits(job) && !jobs.contains(job)).count();
             return Ok((jobs, format!("{step} and {more} that depend on it")));
         }
         if self.failed {

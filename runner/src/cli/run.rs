@@ -5,7 +5,7 @@ use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
-use super::unblock::admitted;
+use super::unblock::signed;
 use crate::event::{Event, EventKind};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::{Diagnostic, Source};
@@ -124,12 +124,12 @@ fn answers(project: &Project, plan: &Plan, unblock: &[String]) -> Result<HashMap
             };
             return Err(Error::usage(format!("there is no block or input step `{key}`")).help(help));
         };
-        let account = admitted(project, job, gate)?;
+        let answer = signed(project, job, gate, None, IndexMap::new())?;
         let fields = run::answer(gate, &IndexMap::new()).map_err(|problems| {
             Error::usage(format!("`{key}` cannot be answered in advance: {}", problems.join("; ")))
                 .help("leave it out, and give the fields to `runner unblock` with --field KEY=VALUE")
         })?;
-        answers.insert(id, Answer { by: run::user(), account, fields });
+        answers.insert(id, Answer { fields, ..answer });
     }
     Ok(answers)
 }

@@ -8,6 +8,7 @@ use crate::plan::{Gate, Job, JobId, JobKind};
 use crate::report::text::plain;
 use crate::run::{self, Account, Answer, RunState};
 use clap::Args;
+use indexmap::IndexMap;
 use std::io::Write;
 
 /// Let a blocked run go on.
@@ -33,10 +34,10 @@ impl Unblock {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
         let opened = self.further.open(self.run.as_deref()).await?;
         let number = opened.record.number;
-        let by = self.by.clone().unwrap_or_else(run::user);
-        if by.trim().is_empty() {
+        if self.by.as_ref().is_some_and(|by| by.trim().is_empty()) {
             return Err(Error::usage("`--by` names nobody"));
         }
+        let mut by = String::new();
         let mut label = String::new();
         let fact = |state: &RunState| {
             let job = self.find(number, state)?;
@@ -44,21 +45,19 @@ impl Unblock {
             let JobKind::Gate(gate) = &planned.kind else {
                 return Err(Error::usage(format!("`{}` is not a block or input step", planned.name)));
             };
-            let account = admitted(opened.project(), planned, gate)?;
-            if self.by.is_some() && !gate.allowed_teams.is_empty() {
-                let message = format!("`{}` has `allowed_teams`: who unblocks it is the account alone", planned.name);
-                return Err(Error::usage(message).help("leave `--by` out"));
-            }
+            // Who may not is told so before what they have filled in is looked at.
+            let answer = signed(opened.project(), planned, gate, self.by.as_deref(), IndexMap::new())?;
             let given = self.field.iter().cloned().collect();
             let fields = run::answer(gate, &given)
                 .map_err(|problems| Error::usage(problems.join("; ")).help("give each field as --field KEY=VALUE"))?;
             label.clone_from(&planned.label);
-            Ok(Answer { by: by.clone(), account, fields }.unblocks(job))
+            by.clone_from(&answer.by);
+            Ok(Answer { fields, ..answer }.unblocks(job))
         };
         let before = opened.append(fact).await?;
         let driven = opened.is_driven()?;
         let goes_on = if driven { "goes on in the process that waits for it" } else { "goes on" };
-        writeln!(anstream::stdout(), "`{}` unblocked by {by}; run {number} {goes_on}", plain(&label))
+        writeln!(anstream::stdout(), "`{}` unblocked by {}; run {number} {goes_on}", plain(&label), plain(&by))
             .map_err(|error| Error::environment(error.to_string()))?;
         if driven {
             return Ok(ExitStatus::Passed);
@@ -92,15 +91,26 @@ impl Unblock {
     }
 }
 
-/// The account of this process, when a block or input step lets it unblock.
-pub(super) fn admitted(project: &Project, job: &Job, gate: &Gate) -> Result<Account, Error> {
+/// The answer to a block or input step that this process gives, unless its account may not. Who gives it is as they call
+/// themselves, but at a step with `allowed_teams` the account alone.
+pub(super) fn signed(
+    project: &Project,
+    job: &Job,
+    gate: &Gate,
+    by: Option<&str>,
+    fields: IndexMap<String, String>,
+) -> Result<Answer, Error> {
     let account = Account::own();
     if gate.allowed_teams.is_empty() {
-        return Ok(account);
+        return Ok(Answer { by: by.map_or_else(run::user, ToOwned::to_owned), account, fields });
     }
     project.settings()?.teams.admit(&gate.allowed_teams, &account.name).map_err(|who| {
         let message = format!("the account `{}` may not unblock `{}`", account.name, job.name);
         Error::usage(message).help(format!("its `allowed_teams` are: {who}; teams are defined in runner.yml"))
     })?;
-    Ok(account)
+    if by.is_some() {
+        let message = format!("`{}` has `allowed_teams`: who unblocks it is the account alone", job.name);
+        return Err(Error::usage(message).help("leave `--by` out"));
+    }
+    Ok(Answer { by: account.name.clone(), account, fields })
 }
