@@ -12,6 +12,7 @@ mod context;
 mod corpus;
 mod examples;
 mod format_page;
+mod history;
 mod hostile;
 mod log_contract;
 mod mutations;

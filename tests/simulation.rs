@@ -199,6 +199,23 @@ impl Simulation {
         self.happen(EventKind::StepsUploaded { job: by, attempt, replace, first, jobs });
     }
 
+    /// A person wants a job again, and everything that depends on it.
+    fn retry_from(&mut self, job: JobId) {
+        let again: BTreeSet<JobId> = self.state.may_retry_from(&[job]).unwrap().into_iter().collect();
+        let before: Vec<JobState> = self.state.plan().jobs().map(|(id, _)| self.state.state(id)).collect();
+        self.happen(EventKind::JobsRetried { jobs: vec![job], by: String::new(), dependents: true });
+        assert!(!self.state.is_cancelled() && !self.state.is_killed());
+        for (id, planned) in self.state.plan().jobs() {
+            let (before, now) = (before[id.index()], self.state.state(id));
+            let on_its_way = planned.depends_on.iter().any(|dependency| again.contains(&dependency.job));
+            assert!(again.contains(&id) || now == before, "{} has nothing to do with it", planned.name);
+            assert!(!on_its_way || again.contains(&id) || before == JobState::Removed, "{} is left out", planned.name);
+            // What waits for a job that runs again has not passed, and is not taken for passed, before it does.
+            let waits = planned.depends_on.iter().any(|dependency| !self.state.state(dependency.job).is_over());
+            assert!(!on_its_way || !waits || matches!(now, JobState::Pending | JobState::Removed), "{now:?}");
+        }
+    }
+
     /// The process that drives the run is gone; another one goes on from the log.
     fn crash(&mut self) {
         self.state = RunState::replay(self.state.base().clone(), &self.events).unwrap();
@@ -259,6 +276,16 @@ impl Simulation {
     }
 }
 
+fn unblocked(job: JobId) -> EventKind {
+    EventKind::Unblocked {
+        job,
+        by: String::new(),
+        fields: indexmap::IndexMap::new(),
+        account: String::new(),
+        host: String::new(),
+    }
+}
+
 fn slots() -> impl Strategy<Value = Slots> {
     (1usize..5, 1usize..5).prop_map(|(reaching, computing)| Slots { reaching, computing })
 }
@@ -289,10 +316,16 @@ proptest! {
             run.act();
             if let Some(result) = run.state.run_result() {
                 run.check_end();
-                let again = run.state.plan().jobs().map(|(id, _)| id).find(|id| run.state.may_retry(*id).is_ok());
-                match again {
-                    Some(job) if result != RunResult::Passed && retried < 3 => {
-                        run.happen(EventKind::JobsRetried { jobs: vec![job], by: String::new() });
+                if retried == 3 {
+                    break;
+                }
+                let jobs = || run.state.plan().jobs().map(|(id, _)| id);
+                let again = jobs().find(|id| run.state.may_retry(*id).is_ok());
+                let from = jobs().skip(chance % 5).find(|id| run.state.may_retry_from(&[*id]).is_ok());
+                match (again, from) {
+                    (_, Some(job)) if chance.is_multiple_of(2) => run.retry_from(job),
+                    (Some(job), _) if result != RunResult::Passed => {
+                        run.happen(EventKind::JobsRetried { jobs: vec![job], by: String::new(), dependents: false });
                     }
                     _ => break,
                 }
@@ -309,12 +342,13 @@ proptest! {
                     run.upload(chance, chance.is_multiple_of(5), &uploaded);
                 }
                 2 if early => run.offer(EventKind::JobCancelRequested { job: some_job, by: String::new() }),
-                3 if early && !run.state.is_cancelled() && chance.is_multiple_of(3) => {
-                    run.happen(EventKind::CancelRequested { by: String::new() });
+                3 if early && chance.is_multiple_of(3) => {
+                    run.happen(EventKind::CancelRequested { by: String::new(), now: run.state.is_cancelled() });
                 }
                 4 if early => {
-                    run.offer(EventKind::JobsRetried { jobs: vec![some_job], by: String::new() });
+                    run.offer(EventKind::JobsRetried { jobs: vec![some_job], by: String::new(), dependents: false });
                 }
+                5 if early && run.state.may_retry_from(&[some_job]).is_ok() => run.retry_from(some_job),
                 _ if !run.running.is_empty() && (!chance.is_multiple_of(3) || blocked.is_empty()) => {
                     run.finish(chance, |_| match chance / 7 % 8 {
                         0 => Outcome::Failed,
@@ -324,8 +358,7 @@ proptest! {
                 }
                 _ => {
                     if let Some(job) = blocked.get(chance % blocked.len().max(1)) {
-                        let fields = indexmap::IndexMap::new();
-                        run.happen(EventKind::Unblocked { job: *job, by: String::new(), fields });
+                        run.happen(unblocked(*job));
                     }
                 }
             }
@@ -364,8 +397,7 @@ proptest! {
                     run.crash();
                 } else if run.running.is_empty() {
                     let blocked = run.state.blocked().next();
-                    let fields = indexmap::IndexMap::new();
-                    run.happen(EventKind::Unblocked { job: blocked.unwrap(), by: String::new(), fields });
+                    run.happen(unblocked(blocked.unwrap()));
                 } else {
                     run.finish(chance, fate);
                 }
@@ -439,7 +471,7 @@ fn what_could_never_begin_is_not_taken_in() {
     let ring = event(&run, upload(&added));
     assert!(run.state.apply(&ring).unwrap_err().to_string().contains("waits for the job which uploads it"));
     added.depends_on.pop();
-    run.happen(EventKind::CancelRequested { by: String::new() });
+    run.happen(EventKind::CancelRequested { by: String::new(), now: false });
     let late = event(&run, upload(&added));
     assert!(run.state.apply(&late).unwrap_err().to_string().contains("cancelled"));
 }

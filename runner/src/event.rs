@@ -61,6 +61,9 @@ pub enum EventKind {
         jobs: Vec<JobId>,
         /// Who asked.
         by: String,
+        /// Whether everything that depends on them runs again too, what has passed included.
+        #[serde(default)]
+        dependents: bool,
     },
     /// A running job added steps to the run.
     StepsUploaded {
@@ -118,6 +121,12 @@ pub enum EventKind {
         /// The fields' values.
         #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
         fields: IndexMap<String, String>,
+        /// The account of the operating system under which it was done; empty in logs that do not say.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        account: String,
+        /// Name of the machine on which it was done; empty in logs that do not say.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        host: String,
     },
     /// A granted or refused host call, before it is done.
     GrantDecided {
@@ -144,6 +153,9 @@ pub enum EventKind {
     CancelRequested {
         /// Who asked.
         by: String,
+        /// Whether running jobs get no time to clean up.
+        #[serde(default)]
+        now: bool,
     },
     /// Every job has ended.
     RunFinished {

@@ -4,21 +4,22 @@ use super::collect::collect_now_and_then;
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory};
+use super::prompt::{Typed, ask_person};
 use super::trigger::LocalTriggers;
+use super::unblock::admitted;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
-use crate::event::{Event, EventKind, RunResult};
-
-use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::event::{Event, RunResult};
+use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
-use indexmap::IndexMap;
 use std::collections::HashMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::fs::File;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -93,9 +94,7 @@ impl Drive {
 
     /// Drives until the run is over, or blocked and nobody here can answer.
     pub(super) async fn drive(self) -> Result<Finished, Error> {
-        let Some(_lock) = self.files.lock()? else {
-            return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
-        };
+        let _lock = self.take().await?;
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
         let (appended, logs) = mpsc::channel(1024);
@@ -137,6 +136,7 @@ impl Drive {
         .after(self.shown);
         let report = tokio::spawn(report.follow(progressed, logs));
         let mut wait = self.wait;
+        let mut typed = None;
         let finished = loop {
             let state = state_of(&self.log, &self.record, &self.plan).await?;
             let driver = Driver {
@@ -154,7 +154,7 @@ impl Drive {
             if finished != Finished::Blocked {
                 break finished;
             }
-            if !self.ask().await? {
+            if !self.ask(&mut typed).await? {
                 if wait || !self.holds_up().await? {
                     break finished;
                 }
@@ -170,6 +170,18 @@ impl Drive {
         Ok(finished)
     }
 
+    /// Takes the run for this process.
+    async fn take(&self) -> Result<File, Error> {
+        // Whoever looks whether the run is driven holds it for a moment.
+        for _ in 0..10 {
+            if let Some(lock) = self.files.lock()? {
+                return Ok(lock);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(Error::environment(format!("another process is driving run {}", self.record.number)))
+    }
+
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.
     async fn holds_up(&self) -> Result<bool, Error> {
         let state = state_of(&self.log, &self.record, &self.plan).await?;
@@ -178,8 +190,8 @@ impl Drive {
         Ok(self.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
     }
 
-    /// Asks the person at the terminal; whether something was unblocked.
-    async fn ask(&self) -> Result<bool, Error> {
+    /// Asks the person at the terminal; whether the run can go on, by an answer or by what another process did.
+    async fn ask(&self, typed: &mut Option<Typed>) -> Result<bool, Error> {
         let terminal = matches!(self.output, Output::Stdout);
         if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
@@ -188,58 +200,43 @@ impl Drive {
         for job in state.blocked().collect::<Vec<_>>() {
             let planned = state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
-            let (label, gate) = (planned.label.clone(), gate.clone());
-            // Reading the terminal blocks; what waits there is left behind when the program is interrupted.
-            let answer = tokio::task::spawn_blocking(move || ask_person(&label, &gate));
-            let answer = tokio::select! {
-                answer = answer => answer.ok().flatten(),
-                _ = tokio::signal::ctrl_c() => None,
+            let account = match admitted(&self.project, planned, gate) {
+                Ok(account) => account,
+                Err(error) => {
+                    // A closed standard error is no reason to stop.
+                    drop(write!(std::io::stderr(), "{}", error.render()));
+                    continue;
+                }
             };
-            if let Some(fields) = answer {
-                let kind = EventKind::Unblocked { job, by: run::user(), fields };
-                let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
-                self.log.append(&self.record.id, &[event]).await?;
-                return Ok(true);
-            }
+            let typed = typed.get_or_insert_with(Typed::stdin);
+            let answer = tokio::select! {
+                answer = ask_person(&planned.label, gate, typed, std::io::stderr()) => answer,
+                _ = tokio::signal::ctrl_c() => None,
+                () = self.changed(state.sequence()) => return Ok(true),
+            };
+            let Some(fields) = answer else {
+                // As above.
+                drop(writeln!(std::io::stderr(), "\nrun {} stays blocked", self.record.number));
+                return Ok(false);
+            };
+            let kind = Answer { by: run::user(), account, fields }.unblocks(job);
+            let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
+            return match self.log.append(&self.record.id, &[event]).await {
+                // Another process was faster; what it did may have unblocked the run.
+                Ok(()) | Err(LogError::Conflict { .. }) => Ok(true),
+                Err(error) => Err(error.into()),
+            };
         }
         Ok(false)
     }
-}
 
-/// The fields' values when the person says yes.
-fn ask_person(label: &str, gate: &Gate) -> Option<IndexMap<String, String>> {
-    let mut stderr = std::io::stderr().lock();
-    let mut lines = std::io::stdin().lock().lines();
-    let mut ask = |question: &str| -> Option<String> {
-        write!(stderr, "{question} ").ok()?;
-        stderr.flush().ok()?;
-        lines.next()?.ok()
-    };
-    let mut fields = IndexMap::new();
-    let prompt = if gate.prompt.is_empty() { String::new() } else { format!("{}\n", gate.prompt) };
-    ask(&format!("{prompt}{label} Continue? [y/N]")).filter(|answer| matches!(answer.trim(), "y" | "Y" | "yes"))?;
-    for field in &gate.fields {
-        let choices = if field.options.is_empty() { String::new() } else { format!(" ({})", field.options.join(", ")) };
-        let default = field.default.as_ref().map_or(String::new(), |default| format!(" [{default}]"));
-        loop {
-            let value = ask(&format!("{}{choices}{default}:", field.label))?;
-            let mut given = IndexMap::new();
-            if !value.is_empty() {
-                given.insert(field.key.clone(), value);
-            }
-            let only = Gate { fields: vec![field.clone()], ..Gate::default() };
-            match run::answer(&only, &given) {
-                Ok(values) => {
-                    fields.extend(values);
-                    break;
-                }
-                Err(problems) => {
-                    ask(&format!("{}\nPress return to try again.", problems.join("\n")))?;
-                }
-            }
+    /// Returns when another process has written to the run, or its log cannot be read, which is then found out anew.
+    async fn changed(&self, sequence: u64) {
+        const POLL: Duration = Duration::from_millis(250);
+        while self.log.read(&self.record.id, sequence).await.is_ok_and(|events| events.is_empty()) {
+            tokio::time::sleep(POLL).await;
         }
     }
-    Some(fields)
 }
 
 /// Ctrl-C or SIGTERM once: jobs get their grace time. Twice: they are ended at once.
@@ -250,16 +247,11 @@ pub(super) fn stop_on_signals() -> Result<watch::Receiver<Stop>, Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
     let (sender, receiver) = watch::channel(Stop::No);
     tokio::spawn(async move {
-        for (stop, message) in [
-            (Stop::Graceful, "cancelling: jobs get 10 seconds to clean up; once more ends them at once"),
-            (Stop::Now, "ending all jobs at once and removing what they made"),
-        ] {
+        for stop in [Stop::Graceful, Stop::Now] {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            // A closed standard error does not keep a run from being cancelled.
-            drop(writeln!(std::io::stderr(), "{message}"));
             sender.send_replace(stop);
         }
         sender.closed().await;

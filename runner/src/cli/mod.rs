@@ -1,6 +1,9 @@
 //! Arguments in, exit code out. The only room that prints errors and chooses an exit code.
 
+mod artifacts;
+mod audit;
 mod buildkite_agent;
+mod cancel;
 mod check;
 mod collect;
 mod context;
@@ -9,14 +12,19 @@ mod drive;
 mod error;
 mod explain;
 mod gc;
+mod logs;
+mod meta_data;
 mod opened;
 mod plan;
 mod prepare;
 mod project;
+mod prompt;
 mod resume;
 mod retry;
 mod run;
+mod runs;
 mod schema;
+mod show;
 mod trigger;
 mod unblock;
 
@@ -43,8 +51,12 @@ Start here:
   runner explain STEP          why is a step what it is?
   runner run                   run it
   runner run --branch master   run it as for another branch
+  runner runs                  what ran, and what is running?
+  runner show 12               how does run 12 stand, and why did it fail?
+  runner logs 12 tests -f      what does its job `tests` say?
   runner unblock 12 release    let run 12 go on past the block step `release`
-  runner retry 12 tests        run the job `tests` of run 12 again, and what waited for it
+  runner retry 12 --failed     run what failed again, and what waited for it
+  runner cancel 12             end it
 
 Exit status:
   0 passed   1 failed   2 wrong usage   3 invalid pipeline   4 a grant is missing
@@ -59,7 +71,14 @@ enum Command {
     Check(check::Check),
     Plan(plan::Plan),
     Explain(explain::Explain),
+    Runs(runs::Runs),
+    Show(show::Show),
+    Logs(logs::Logs),
+    Artifacts(artifacts::Artifacts),
+    MetaData(meta_data::MetaData),
+    Audit(audit::Audit),
     Unblock(unblock::Unblock),
+    Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Resume(resume::Resume),
     Gc(gc::Gc),
@@ -91,7 +110,14 @@ pub fn main() -> ExitCode {
             Command::Check(check) => check.run().await,
             Command::Plan(plan) => plan.run().await,
             Command::Explain(explain) => explain.run().await,
+            Command::Runs(runs) => runs.run().await,
+            Command::Show(show) => show.run().await,
+            Command::Logs(logs) => logs.run().await,
+            Command::Artifacts(artifacts) => artifacts.run().await,
+            Command::MetaData(meta_data) => meta_data.run().await,
+            Command::Audit(audit) => audit.run().await,
             Command::Unblock(unblock) => unblock.run().await,
+            Command::Cancel(cancel) => cancel.run().await,
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
             Command::Gc(gc) => gc.run().await,

@@ -3,17 +3,17 @@
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, uploader};
-use super::project::Project;
+use super::project::{Project, RunFiles};
 use crate::capability::docker;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
-use crate::report::Output;
+use crate::report::{History, Output};
 use crate::run::{self, DriveError, RunState, Slots};
 use clap::Args;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
@@ -33,16 +33,23 @@ pub(super) struct Further {
 
 /// A run found in the log of its project.
 pub(super) struct Opened {
-    project: Project,
-    log: Arc<SqliteLog>,
+    pub(super) project: Project,
+    pub(super) log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
 }
 
 impl Further {
     /// Finds a run by its number or identifier; the newest one when none is named.
     pub(super) async fn open(&self, reference: Option<&str>) -> Result<Opened, Error> {
-        let project = Project::open(&self.directory)?;
+        Opened::find(&self.directory, reference).await
+    }
+}
+
+impl Opened {
+    /// Finds a run of a project by its number or identifier; the newest one when none is named.
+    pub(super) async fn find(directory: &Path, reference: Option<&str>) -> Result<Self, Error> {
+        let project = Project::open(directory)?;
         let log = Arc::new(project.log()?);
         let reference = match reference {
             Some(reference) => reference.to_owned(),
@@ -52,11 +59,34 @@ impl Further {
             },
         };
         let (record, plan) = log.open(&reference).await?;
-        Ok(Opened { project, log, record, plan: Arc::new(plan) })
+        Ok(Self { project, log, record, plan: Arc::new(plan) })
     }
-}
 
-impl Opened {
+    /// The project it is a run of.
+    pub(super) fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The plan it was created with.
+    pub(super) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Its files.
+    pub(super) fn files(&self) -> Result<RunFiles, Error> {
+        self.project.run_files(&self.record.id)
+    }
+
+    /// Everything in its log.
+    pub(super) async fn events(&self) -> Result<Vec<Event>, Error> {
+        Ok(self.log.read(&self.record.id, 0).await?)
+    }
+
+    /// What has happened to it.
+    pub(super) async fn history(&self) -> Result<History, Error> {
+        Ok(History::replay(self.plan.clone(), &self.events().await?).map_err(DriveError::from)?)
+    }
+
     /// Where the run stands.
     pub(super) async fn state(&self) -> Result<RunState, Error> {
         let events = self.log.read(&self.record.id, 0).await?;
@@ -120,5 +150,42 @@ impl Opened {
             detached: TaskTracker::new(),
         };
         drive.run().await
+    }
+}
+
+/// The jobs that are meant, each by its name or by the key of its step. Of the several jobs of a step those that fit, if
+/// any do; `what` can be done to those that fit.
+pub(super) fn jobs_named(
+    state: &RunState,
+    named: &[String],
+    what: &str,
+    fits: impl Fn(&RunState, JobId) -> bool,
+) -> Result<Vec<JobId>, Error> {
+    let mut jobs = Vec::new();
+    for name in named {
+        let by_name = state.plan().jobs().find(|(_, job)| job.name == *name).map(|(id, _)| vec![id]);
+        let mut found = by_name.unwrap_or_else(|| state.jobs_of(name).map(|(id, _)| id).collect());
+        if found.is_empty() {
+            return Err(Error::usage(format!("the run has no job `{name}`")).help(candidates(state, what, fits)));
+        }
+        if found.len() > 1 && found.iter().any(|job| fits(state, *job)) {
+            found.retain(|job| fits(state, *job));
+        }
+        jobs.extend(found);
+    }
+    jobs.sort_unstable();
+    jobs.dedup();
+    Ok(jobs)
+}
+
+/// A sentence that names the jobs to which something can be done.
+pub(super) fn candidates(state: &RunState, what: &str, fits: impl Fn(&RunState, JobId) -> bool) -> String {
+    const SHOWN: usize = 20;
+    let fitting = state.plan().jobs().filter(|(id, job)| fits(state, *id) && !matches!(job.kind, JobKind::Wait));
+    let names: Vec<&str> = fitting.map(|(_, job)| job.name.as_str()).collect();
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    match names.as_slice() {
+        [] => format!("none of its jobs can be {what}"),
+        names => format!("those that can be {what} are: {}{more}", names[..names.len().min(SHOWN)].join(", ")),
     }
 }

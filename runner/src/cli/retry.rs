@@ -1,72 +1,92 @@
 //! `runner retry`
 
 use super::error::{Error, ExitStatus};
-use super::opened::Further;
+use super::opened::{Further, candidates, jobs_named};
+use super::plan::print;
 use crate::event::EventKind;
 use crate::plan::JobId;
-use crate::run::{self, RunState};
+use crate::run::{self, JobState, RunState};
 use clap::Args;
-use std::io::Write;
 
 /// Run jobs of a run again.
 ///
 /// What did not run because of them waits for them again; everything else stays as it is. A job that has passed runs
-/// again only when its step says `retry: { manual: { permit_on_passed: true } }`.
+/// again only when its step says `retry: { manual: { permit_on_passed: true } }`, or with --from.
 #[derive(Debug, Args)]
 pub(super) struct Retry {
-    /// Number of the run, as `runner run` printed it
-    run: String,
+    /// Number of the run, as `runner run` printed it [default: the newest run]
+    run: Option<String>,
     /// The jobs, by name, or by the key of their step
-    #[arg(required = true, value_name = "JOB")]
+    #[arg(value_name = "JOB")]
     job: Vec<String>,
+    /// All jobs that have failed or were cancelled
+    #[arg(long, conflicts_with = "job")]
+    failed: bool,
+    /// The jobs of this step and everything that depends on them, what has passed included: block steps ask again
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["job", "failed"])]
+    from: Option<String>,
+    /// Who wants it [default: the user at the terminal]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
     #[command(flatten)]
     further: Further,
 }
 
 impl Retry {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let opened = self.further.open(Some(&self.run)).await?;
-        let by = run::user();
+        let opened = self.further.open(self.run.as_deref()).await?;
+        let number = opened.record.number;
+        let by = self.by.clone().unwrap_or_else(run::user);
+        if by.trim().is_empty() {
+            return Err(Error::usage("`--by` names nobody"));
+        }
+        let mut what = String::new();
         let fact = |state: &RunState| {
-            let jobs = find(state, &self.job)?;
-            for job in &jobs {
-                state.may_retry(*job).map_err(|reason| Error::usage(reason.to_string()))?;
-            }
-            Ok(EventKind::JobsRetried { jobs, by: by.clone() })
+            let (jobs, described) = self.choose(number, state)?;
+            what = described;
+            Ok(EventKind::JobsRetried { jobs, by: by.clone(), dependents: self.from.is_some() })
         };
         let before = opened.append(fact).await?;
-        let number = opened.record.number;
-        let goes_on = if opened.is_driven()? { " goes on in the process that drives it" } else { " goes on" };
-        writeln!(anstream::stdout(), "{} of run {number} to be run again; the run{goes_on}", self.job.join(", "))
-            .map_err(|error| Error::environment(error.to_string()))?;
-        if opened.is_driven()? {
+        let driven = opened.is_driven()?;
+        let goes_on = if driven { "goes on in the process that drives it" } else { "goes on" };
+        print(&format!("{what} of run {number} to be run again; the run {goes_on}\n"))?;
+        if driven {
             return Ok(ExitStatus::Passed);
         }
         opened.go_on(&self.further, before.sequence()).await
     }
-}
 
-/// The jobs that are meant. Of the several jobs of a step those that can run again.
-fn find(state: &RunState, named: &[String]) -> Result<Vec<JobId>, Error> {
-    let mut jobs = Vec::new();
-    for name in named {
-        let by_name = state.plan().jobs().find(|(_, job)| job.name == *name).map(|(id, _)| vec![id]);
-        let mut found = by_name.unwrap_or_else(|| state.jobs_of(name).map(|(id, _)| id).collect());
-        if found.is_empty() {
-            let failed = state.plan().jobs().filter(|(id, _)| state.may_retry(*id).is_ok());
-            let names: Vec<&str> = failed.map(|(_, job)| job.name.as_str()).collect();
-            let help = match names.as_slice() {
-                [] => "none of its jobs can be run again".to_owned(),
-                names => format!("those that can be run again are: {}", names.join(", ")),
-            };
-            return Err(Error::usage(format!("the run has no job `{name}`")).help(help));
+    /// The jobs to be run again, and a description of them.
+    fn choose(&self, run: u64, state: &RunState) -> Result<(Vec<JobId>, String), Error> {
+        let refused = |reason: run::Illegal| Error::usage(reason.to_string());
+        if let Some(step) = &self.from {
+            let jobs = jobs_named(state, std::slice::from_ref(step), "run again", |_, _| true)?;
+            let all = state.may_retry_from(&jobs).map_err(refused)?;
+            let more = all.len() - jobs.len();
+            return Ok((jobs, format!("{step} and {more} that depend on it")));
         }
-        if found.len() > 1 && found.iter().any(|job| state.may_retry(*job).is_ok()) {
-            found.retain(|job| state.may_retry(*job).is_ok());
+        if self.failed {
+            let ended_badly = |job: &JobId| matches!(state.state(*job), JobState::Failed | JobState::Cancelled);
+            let jobs: Vec<JobId> = state.plan().jobs().map(|(job, _)| job).filter(ended_badly).collect();
+            if jobs.is_empty() {
+                return Err(Error::usage(format!("no job of run {run} has failed")));
+            }
+            for job in &jobs {
+                state.may_retry(*job).map_err(refused)?;
+            }
+            let names: Vec<&str> = jobs.iter().map(|job| state.plan().job(*job).name.as_str()).collect();
+            let named = if names.len() > 5 { format!("{} jobs", names.len()) } else { names.join(", ") };
+            return Ok((jobs, named));
         }
-        jobs.extend(found);
+        let may = |state: &RunState, job: JobId| state.may_retry(job).is_ok();
+        if self.job.is_empty() {
+            let help = candidates(state, "run again", may);
+            return Err(Error::usage("nothing is named: write jobs, `--failed`, or `--from STEP`").help(help));
+        }
+        let jobs = jobs_named(state, &self.job, "run again", may)?;
+        for job in &jobs {
+            state.may_retry(*job).map_err(refused)?;
+        }
+        Ok((jobs, self.job.join(", ")))
     }
-    jobs.sort_unstable();
-    jobs.dedup();
-    Ok(jobs)
 }

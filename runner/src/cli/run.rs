@@ -5,6 +5,7 @@ use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
+use super::unblock::admitted;
 use crate::event::{Event, EventKind};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::{Diagnostic, Source};
@@ -43,7 +44,7 @@ impl Run {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
         let Prepared { project, source, plan, warnings, components, settings, .. } = self.pipeline.prepare().await?;
         warn(&source, &warnings);
-        let answers = answers(&plan, &self.unblock)?;
+        let answers = answers(&project, &plan, &self.unblock)?;
         preflight(&plan).await?;
         let uploader = uploader(&project, components, settings);
         let created = Created::new(project, plan).await?;
@@ -103,14 +104,14 @@ pub(super) fn warn(source: &Source, warnings: &[Diagnostic]) {
 }
 
 /// The answers to the steps named on the command line.
-fn answers(plan: &Plan, unblock: &[String]) -> Result<HashMap<JobId, Answer>, Error> {
+fn answers(project: &Project, plan: &Plan, unblock: &[String]) -> Result<HashMap<JobId, Answer>, Error> {
     let mut answers = HashMap::new();
     for key in unblock {
         let found = plan.jobs().find_map(|(id, job)| match &job.kind {
-            JobKind::Gate(gate) if job.step_key.as_ref() == Some(key) || job.name == *key => Some((id, gate)),
+            JobKind::Gate(gate) if job.step_key.as_ref() == Some(key) || job.name == *key => Some((id, job, gate)),
             _ => None,
         });
-        let Some((id, gate)) = found else {
+        let Some((id, job, gate)) = found else {
             let gates: Vec<&str> = plan
                 .jobs
                 .iter()
@@ -123,11 +124,12 @@ fn answers(plan: &Plan, unblock: &[String]) -> Result<HashMap<JobId, Answer>, Er
             };
             return Err(Error::usage(format!("there is no block or input step `{key}`")).help(help));
         };
+        let account = admitted(project, job, gate)?;
         let fields = run::answer(gate, &IndexMap::new()).map_err(|problems| {
             Error::usage(format!("`{key}` cannot be answered in advance: {}", problems.join("; ")))
                 .help("leave it out, and give the fields to `runner unblock` with --field KEY=VALUE")
         })?;
-        answers.insert(id, Answer { by: run::user(), fields });
+        answers.insert(id, Answer { by: run::user(), account, fields });
     }
     Ok(answers)
 }

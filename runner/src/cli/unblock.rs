@@ -3,9 +3,10 @@
 use super::error::{Error, ExitStatus};
 use super::opened::Further;
 use super::prepare::variable;
-use crate::event::EventKind;
-use crate::plan::{JobId, JobKind};
-use crate::run::{self, RunState};
+use super::project::Project;
+use crate::plan::{Gate, Job, JobId, JobKind};
+use crate::report::text::plain;
+use crate::run::{self, Account, Answer, RunState};
 use clap::Args;
 use std::io::Write;
 
@@ -33,6 +34,9 @@ impl Unblock {
         let opened = self.further.open(self.run.as_deref()).await?;
         let number = opened.record.number;
         let by = self.by.clone().unwrap_or_else(run::user);
+        if by.trim().is_empty() {
+            return Err(Error::usage("`--by` names nobody"));
+        }
         let mut label = String::new();
         let fact = |state: &RunState| {
             let job = self.find(number, state)?;
@@ -40,16 +44,21 @@ impl Unblock {
             let JobKind::Gate(gate) = &planned.kind else {
                 return Err(Error::usage(format!("`{}` is not a block or input step", planned.name)));
             };
+            let account = admitted(opened.project(), planned, gate)?;
+            if self.by.is_some() && !gate.allowed_teams.is_empty() {
+                let message = format!("`{}` has `allowed_teams`: who unblocks it is the account alone", planned.name);
+                return Err(Error::usage(message).help("leave `--by` out"));
+            }
             let given = self.field.iter().cloned().collect();
             let fields = run::answer(gate, &given)
                 .map_err(|problems| Error::usage(problems.join("; ")).help("give each field as --field KEY=VALUE"))?;
             label.clone_from(&planned.label);
-            Ok(EventKind::Unblocked { job, by: by.clone(), fields })
+            Ok(Answer { by: by.clone(), account, fields }.unblocks(job))
         };
         let before = opened.append(fact).await?;
         let driven = opened.is_driven()?;
         let goes_on = if driven { "goes on in the process that waits for it" } else { "goes on" };
-        writeln!(anstream::stdout(), "`{label}` unblocked by {by}; run {number} {goes_on}")
+        writeln!(anstream::stdout(), "`{}` unblocked by {by}; run {number} {goes_on}", plain(&label))
             .map_err(|error| Error::environment(error.to_string()))?;
         if driven {
             return Ok(ExitStatus::Passed);
@@ -81,4 +90,17 @@ impl Unblock {
             }
         }
     }
+}
+
+/// The account of this process, when a block or input step lets it unblock.
+pub(super) fn admitted(project: &Project, job: &Job, gate: &Gate) -> Result<Account, Error> {
+    let account = Account::own();
+    if gate.allowed_teams.is_empty() {
+        return Ok(account);
+    }
+    project.settings()?.teams.admit(&gate.allowed_teams, &account.name).map_err(|who| {
+        let message = format!("the account `{}` may not unblock `{}`", account.name, job.name);
+        Error::usage(message).help(format!("its `allowed_teams` are: {who}; teams are defined in runner.yml"))
+    })?;
+    Ok(account)
 }

@@ -319,6 +319,9 @@ pub struct GateField {
     /// The values to choose from; empty for free text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// What people read instead of a value, by value.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
     /// Whether several may be chosen.
     #[serde(default)]
     pub multiple: bool,

@@ -9,6 +9,7 @@ pub mod origin;
 mod outputs;
 pub mod retention;
 pub mod settings;
+mod teams;
 pub mod variables;
 
 pub use build::{build, build_with_origins, extend};
@@ -20,3 +21,4 @@ pub use job::{
 pub use origin::{Order, Origin};
 pub use outputs::{OutputReference, as_text, references, substitute};
 pub use settings::Settings;
+pub use teams::Teams;

@@ -2,6 +2,7 @@
 
 use super::grant::{GrantError, Grants, pointer_of};
 use super::retention::Retention;
+use super::teams::Teams;
 use crate::pipeline::model::Plugin;
 use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
 use indexmap::IndexMap;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub pipelines: IndexMap<String, String>,
     /// How long runs are kept.
     pub retention: Retention,
+    /// Who may let runs go on past steps with `allowed_teams`.
+    pub teams: Teams,
 }
 
 /// A component, what it is told and what it may touch.
@@ -156,6 +159,7 @@ mod tests {
                 "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
                 "2:45 not a grant: `1` is not an AWS account",
             ),
+            ("teams: { release: ana }", "1:19 not a setting: invalid type"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

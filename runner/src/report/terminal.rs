@@ -1,5 +1,7 @@
 //! A run as lines on standard output: for people at a terminal, and for CI logs.
 
+use super::gate::unblock_command;
+use super::job_log::{self, JobLogReader, Line};
 use super::text;
 use crate::agent::{JobLog, LocalAgent};
 use crate::event::{AnnotationStyle, Event, EventKind, JobResult, Outcome, RunResult};
@@ -7,9 +9,8 @@ use crate::log::{EventLog, RunRecord};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::run::{JobState, RunState};
 use anstyle::{AnsiColor, Style};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,11 @@ pub struct Terminal {
     started_at: u64,
     /// Events up to this one have been shown by another process.
     shown: u64,
+    /// Names of the jobs that are shown; all of them when there are none.
+    only: Option<HashSet<String>>,
+    /// Whether there is nothing to do any more when nobody reads.
+    for_reader: bool,
+    closed: bool,
 }
 
 /// Where a report goes.
@@ -41,10 +47,7 @@ pub enum Output {
 
 struct Shown {
     at: u64,
-    path: PathBuf,
-    offset: u64,
-    /// A line that has not ended.
-    rest: Vec<u8>,
+    log: JobLogReader,
 }
 
 const DIM: Style = Style::new().dimmed();
@@ -55,12 +58,6 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// Longest name that has a column of its own.
 const MAX_WIDTH: usize = 24;
-
-/// Bytes of a log that are read at once.
-const READ: u64 = 1 << 20;
-
-/// Bytes of a line that has no end, after which it is shown all the same.
-const MAX_LINE: usize = 64 << 10;
 
 impl Terminal {
     /// A reader of this run that has read nothing yet.
@@ -76,6 +73,9 @@ impl Terminal {
             running: BTreeMap::new(),
             started_at: 0,
             shown: 0,
+            only: None,
+            for_reader: false,
+            closed: false,
         }
     }
 
@@ -86,11 +86,18 @@ impl Terminal {
         self
     }
 
+    /// Shows these jobs only, by name; all when nothing is given. Ends when nobody reads any more.
+    #[must_use]
+    pub fn for_reader(mut self, only: Option<HashSet<String>>) -> Self {
+        (self.only, self.for_reader) = (only, true);
+        self
+    }
+
     /// Shows events and logs as they come, until nobody tells of any more.
     pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<PathBuf>) {
         let mut logs_open = true;
         let mut paths = Vec::new();
-        loop {
+        while !(self.closed && self.for_reader) {
             tokio::select! {
                 biased;
                 count = appended.recv_many(&mut paths, 1024), if logs_open => {
@@ -129,13 +136,13 @@ impl Terminal {
         }
     }
 
-    fn print(&self, out: &[u8]) {
+    fn print(&mut self, out: &[u8]) {
         match &self.to {
             _ if out.is_empty() => {}
             Output::Stdout => {
                 let mut stdout = anstream::stdout().lock();
                 // Nobody reads any more: the run goes on all the same, and its log has everything.
-                drop(stdout.write_all(out).and_then(|()| stdout.flush()));
+                self.closed |= stdout.write_all(out).and_then(|()| stdout.flush()).is_err();
             }
             Output::Log(log) => log.write(out),
         }
@@ -157,7 +164,7 @@ impl Terminal {
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 self.line(out, DIM, "▶", &planned.name, &format!("{}{again}", text::label(&planned.label)));
                 let path = LocalAgent::log_file(&self.logs, planned, *attempt);
-                self.running.insert(*job, Shown { at: event.at, path, offset: 0, rest: Vec::new() });
+                self.running.insert(*job, Shown { at: event.at, log: JobLogReader::new(path) });
             }
             EventKind::JobFinished { job, result, .. } => self.job_finished(*job, event.at, result, out),
             EventKind::Blocked { job } => {
@@ -174,8 +181,17 @@ impl Terminal {
                 let planned = self.state.plan().job(*job);
                 self.line(out, GREEN, "▶", &planned.name, &format!("unblocked by {}", text::printable(by)));
             }
-            EventKind::CancelRequested { by } => {
-                self.line(out, YELLOW, "■", "cancelled", &format!("by {}", text::printable(by)));
+            EventKind::CancelRequested { by, now } => {
+                let number = self.record.number;
+                let means = match (self.state.running_jobs().next(), now) {
+                    (None, _) => String::new(),
+                    (Some(_), true) => "; running jobs are ended at once".to_owned(),
+                    (Some(_), false) => format!(
+                        "; running jobs have 10 seconds to clean up (Ctrl-C once more, or `runner cancel {number} --now`, \
+                         ends them at once)"
+                    ),
+                };
+                self.line(out, YELLOW, "■", "cancelled", &format!("by {}{means}", text::printable(by)));
             }
             EventKind::JobCancelRequested { job, by } => {
                 let name = self.state.plan().job(*job).name.clone();
@@ -186,7 +202,7 @@ impl Terminal {
                 let name = self.state.plan().job(*job).name.clone();
                 self.line(out, YELLOW, "↻", &name, &format!("attempt {attempt} was lost; it is tried again"));
             }
-            EventKind::JobsRetried { jobs, by } => {
+            EventKind::JobsRetried { jobs, by, .. } => {
                 for job in jobs {
                     let name = self.state.plan().job(*job).name.clone();
                     self.line(out, YELLOW, "↻", &name, &format!("is run again for {}", text::printable(by)));
@@ -276,17 +292,16 @@ impl Terminal {
         let mut took = String::new();
         if let Some(shown) = self.running.get(&job) {
             took = text::duration(at.saturating_sub(shown.at));
-            let path = shown.path.clone();
+            let path = shown.log.path().to_owned();
             while !self.is_shown(job) {
                 self.show_log(&path, out);
                 self.print(out);
                 out.clear();
             }
         }
-        if let Some(shown) = self.running.remove(&job)
-            && !shown.rest.is_empty()
-        {
-            self.log_line(&name, &shown.rest, out);
+        let rest = self.running.remove(&job).map(|mut shown| shown.log.take_rest()).unwrap_or_default();
+        if !rest.is_empty() {
+            self.log_line(&name, &rest, out);
         }
         let (style, mark, word) = match result.outcome {
             Outcome::Passed => (GREEN, "✔", "passed"),
@@ -352,18 +367,13 @@ impl Terminal {
         }
         for job in self.state.blocked() {
             let planned = self.state.plan().job(job);
-            let JobKind::Gate(gate) = &planned.kind else { continue };
-            let mut fields = String::new();
-            for field in gate.fields.iter().filter(|field| field.required && field.default.is_none()) {
-                fields.push_str(&format!(" --field {}=…", field.key));
-            }
             let number = self.record.number;
+            let command = unblock_command(number, planned);
             push(
                 out,
                 &format!(
-                    "{YELLOW}⏸ run {number} is blocked{YELLOW:#} at `{}`; to go on: {BOLD}runner unblock {number} {}{fields}{BOLD:#}\n",
+                    "{YELLOW}⏸ run {number} is blocked{YELLOW:#} at `{}`; to go on: {BOLD}{command}{BOLD:#}\n",
                     text::label(&planned.label),
-                    planned.name
                 ),
             );
         }
@@ -371,51 +381,43 @@ impl Terminal {
 
     /// What is new in a job's log, as far as it can be shown in one go.
     fn show_log(&mut self, path: &std::path::Path, out: &mut Vec<u8>) {
-        let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.path == path) else { return };
+        let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.log.path() == path) else { return };
         let name = self.state.plan().job(*job).name.clone();
-        let mut text = std::mem::take(&mut shown.rest);
-        let read = File::open(path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(shown.offset))?;
-            file.take(READ).read_to_end(&mut text)
-        });
-        match read {
-            Ok(count) => shown.offset += count as u64,
-            // A job that has said nothing has no log.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        match shown.log.read() {
+            Ok(text) => {
+                for line in text.split_inclusive(|byte| *byte == b'\n') {
+                    self.log_line(&name, line, out);
+                }
+            }
             Err(error) => tracing::warn!(path = %path.display(), %error, "the report cannot read a log"),
-        }
-        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let end = if text.len() - end > MAX_LINE { text.len() } else { end };
-        shown.rest = text.split_off(end);
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            self.log_line(&name, line, out);
         }
     }
 
     /// Whether all of a job's log has been shown.
     fn is_shown(&self, job: JobId) -> bool {
-        let Some(shown) = self.running.get(&job) else { return true };
-        std::fs::metadata(&shown.path).map_or(true, |metadata| metadata.len() <= shown.offset)
+        self.running.get(&job).is_none_or(|shown| shown.log.is_read())
     }
 
     fn log_line(&self, name: &str, line: &[u8], out: &mut Vec<u8>) {
-        let line = String::from_utf8_lossy(line);
-        // A carriage return in the middle overwrites what came before it: progress bars.
-        let line = line.trim_end_matches(['\n', '\r']);
-        let line = line.rsplit('\r').next().unwrap_or_default();
         let width = self.width;
-        let line = text::printable(line);
-        // Opens the group before it, which is open here anyway.
-        if line.trim_end() == "^^^ +++" {
-            return;
-        }
-        match line.strip_prefix("--- ").or_else(|| line.strip_prefix("+++ ")).or_else(|| line.strip_prefix("~~~ ")) {
-            Some(title) => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {BOLD}{}{BOLD:#}\n", text::label(title))),
-            None => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {line}\u{1b}[0m\n")),
+        match job_log::shown(line) {
+            _ if self.leaves_out(name) => {}
+            None => {}
+            Some(Line::Title(title)) => {
+                push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {BOLD}{title}{BOLD:#}\n"));
+            }
+            Some(Line::Text(line)) => push(out, &format!("  {DIM}{name:<width$} │{DIM:#} {line}\u{1b}[0m\n")),
         }
     }
 
+    fn leaves_out(&self, name: &str) -> bool {
+        self.only.as_ref().is_some_and(|only| !only.contains(name))
+    }
+
     fn line(&self, out: &mut Vec<u8>, style: Style, mark: &str, name: &str, what: &str) {
+        if self.leaves_out(name) {
+            return;
+        }
         let width = self.width;
         push(out, &format!("{style}{mark}{style:#} {BOLD}{name:<width$}{BOLD:#} {what}\n"));
     }

@@ -1,7 +1,22 @@
 //! Text of others made fit for a terminal.
 
-/// The text without anything that could move the cursor, change the window or hide other lines; colours stay.
-pub(super) fn printable(text: &str) -> String {
+/// The text without anything that could move the cursor, change the window, or hide or turn around other text; colours
+/// stay.
+pub(crate) fn printable(text: &str) -> String {
+    clean(text, true)
+}
+
+/// The text in one line without anything but characters: what stands beside other text.
+pub(crate) fn plain(text: &str) -> String {
+    clean(text, false).replace('\t', " ")
+}
+
+/// Characters that change the direction in which what follows is read.
+const DIRECTIONS: [char; 9] = [
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+fn clean(text: &str, colours: bool) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
@@ -14,7 +29,7 @@ pub(super) fn printable(text: &str) -> String {
                 }
                 if rest.next_if_eq(&'m').is_some() {
                     sequence.push('m');
-                    clean.push_str(&sequence);
+                    clean.push_str(if colours { &sequence } else { "" });
                 } else {
                     rest.next();
                 }
@@ -28,7 +43,9 @@ pub(super) fn printable(text: &str) -> String {
                 }
             }
             '\t' => clean.push('\t'),
-            control if control.is_control() => {}
+            // A line break between words is a space.
+            '\n' if !colours => clean.push(' '),
+            control if control.is_control() || DIRECTIONS.contains(&control) => {}
             other => clean.push(other),
         }
     }
@@ -36,14 +53,14 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// A label without emoji names such as `:docker:`.
-pub(super) fn label(text: &str) -> String {
+pub(crate) fn label(text: &str) -> String {
     let is_emoji = |word: &&str| word.len() > 2 && word.starts_with(':') && word.ends_with(':');
     let words: Vec<&str> = text.split_whitespace().filter(|word| !is_emoji(word)).collect();
     if words.is_empty() { printable(text) } else { printable(&words.join(" ")) }
 }
 
 /// A span of time as people say it.
-pub(super) fn duration(milliseconds: u64) -> String {
+pub(crate) fn duration(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds} ms"),
         1000..60_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
@@ -72,6 +89,8 @@ mod tests {
             "a\u{1b}[31mred\u{1b}[0mbcd"
         );
         assert_eq!(printable("\u{1b}]8;;http://x\u{1b}\\link\t."), "link\t.");
+        assert_eq!(printable("a\u{202e}b\u{2066}c"), "abc");
+        assert_eq!(plain("a\u{1b}[31mred\u{1b}[0m\nb\tc\u{1b}[2J"), "ared b c");
         assert_eq!(label(":docker: Build and push"), "Build and push");
         assert_eq!(label(":rocket:"), ":rocket:");
     }

@@ -10,18 +10,19 @@
 //!
 //! Every event is in the log before anything acts on it; what has come in meanwhile is appended in one batch.
 
+use super::answer::Answer;
 use super::recorder::{Question, RecordError, Recorder, Request};
 use super::schedule::{Command, Slots, schedule};
 use super::state::{Illegal, RunState};
 use crate::event::{Event, EventKind, JobResult, RunResult};
 use crate::log::{EventLog, LogError};
 use crate::plan::{JobId, JobKind, Plan};
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// Does one attempt of a job. Does and decides nothing else.
@@ -76,15 +77,6 @@ pub struct Driver {
     pub wait: bool,
 }
 
-/// An answer to a block or input step.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Who gives it.
-    pub by: String,
-    /// The fields' values.
-    pub fields: IndexMap<String, String>,
-}
-
 /// Whether and how urgently a run is asked to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
@@ -117,7 +109,7 @@ pub enum DriveError {
     Illegal(#[from] Illegal),
 }
 
-/// How often the log is looked at for what other processes append, while nothing happens here.
+/// How often the log is looked at for what other processes append.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Requests and results taken into one batch.
@@ -131,7 +123,10 @@ impl Driver {
     pub async fn drive(mut self) -> Result<Finished, DriveError> {
         let (recorder, mut requests) = Recorder::channel();
         let (done, mut finished) = mpsc::channel::<(JobId, u32, JobResult)>(BATCH);
-        let killed = CancellationToken::new();
+        let mut killed = CancellationToken::new();
+        // One for the whole drive: however much happens here, what others append is not left unread.
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut running: HashMap<JobId, CancellationToken> = HashMap::new();
         let mut heard = Heard::default();
         // Nobody else drives this run, so what its log says is running was lost with the process that ran it.
@@ -148,8 +143,11 @@ impl Driver {
                     token.cancel();
                 }
             }
-            if *self.stop.borrow() == Stop::Now {
+            if self.state.is_killed() {
                 killed.cancel();
+            } else if killed.is_cancelled() {
+                // Jobs that are run again after all.
+                killed = CancellationToken::new();
             }
             for (job, attempt) in starts {
                 let cancelled = CancellationToken::new();
@@ -184,12 +182,13 @@ impl Driver {
                     }
                 }
                 changed = self.stop.changed() => {
-                    let asked_to_stop = changed.is_ok() && *self.stop.borrow_and_update() != Stop::No;
-                    if asked_to_stop && !self.state.is_cancelled() {
-                        heard.facts.push(EventKind::CancelRequested { by: user() });
+                    let stop = if changed.is_ok() { *self.stop.borrow_and_update() } else { Stop::No };
+                    let now = stop == Stop::Now;
+                    if now && !self.state.is_killed() || stop != Stop::No && !self.state.is_cancelled() {
+                        heard.facts.push(EventKind::CancelRequested { by: user(), now });
                     }
                 }
-                () = tokio::time::sleep(POLL) => self.catch_up().await?,
+                _ = poll.tick() => self.catch_up().await?,
             }
         }
     }
@@ -255,8 +254,8 @@ impl Driver {
                     }
                     Command::Block { job } => {
                         batch.push(&mut self.state, EventKind::Blocked { job })?;
-                        if let Some(Answer { by, fields }) = self.answers.get(&job).cloned() {
-                            batch.push(&mut self.state, EventKind::Unblocked { job, by, fields })?;
+                        if let Some(answer) = self.answers.get(&job).cloned() {
+                            batch.push(&mut self.state, answer.unblocks(job))?;
                         }
                     }
                     Command::Finish { result } => batch.push(&mut self.state, EventKind::RunFinished { result })?,

@@ -121,7 +121,7 @@ impl Caller {
     }
 
     pub(super) async fn cancel_run(&self) -> Answer {
-        self.record(EventKind::CancelRequested { by: self.by() }).await?;
+        self.record(EventKind::CancelRequested { by: self.by(), now: false }).await?;
         Ok(plain(Reply::Done))
     }
 

@@ -164,10 +164,22 @@ fn field(reader: &mut Reader<'_>, span: Span) -> Option<Field> {
 }
 
 fn text_kind(reader: &mut Reader<'_>) -> FieldKind {
-    FieldKind::Text {
-        default: reader.text(&["default"]).map(|default| default.value),
-        format: reader.text(&["format"]),
+    let format = reader.text(&["format"]);
+    if let Some(format) = &format
+        && let Err(error) = answer_format(&format.value)
+    {
+        let message = format!("`format` is not a regular expression: {error}");
+        reader.report(Diagnostic::error(message).at(format.span));
     }
+    FieldKind::Text { default: reader.text(&["default"]).map(|default| default.value), format }
+}
+
+/// The regular expression that a `format` stands for: the whole answer has to match.
+///
+/// # Errors
+/// When it is none.
+pub fn answer_format(format: &str) -> Result<fancy_regex::Regex, Box<fancy_regex::Error>> {
+    fancy_regex::Regex::new(&format!("^(?:{format})$")).map_err(Box::new)
 }
 
 fn select_kind(reader: &mut Reader<'_>, span: Span) -> FieldKind {

@@ -11,7 +11,7 @@ mod shared;
 mod step;
 
 pub use command::{CacheFiles, CommandAttributes, Concurrency, ConcurrencyMethod};
-pub use input::{BlockedState, Choice, Field, FieldKind, InputAttributes};
+pub use input::{BlockedState, Choice, Field, FieldKind, InputAttributes, answer_format};
 pub use rules::{AutomaticRetry, Ended, ExitStatus, ManualRetry, Pattern, Retry, SoftFail};
 pub use shared::{Dependency, IfChanged, Shared};
 pub use step::{GroupAttributes, PipelineAttributes, TriggerAttributes, TriggeredBuild, WaitAttributes};

@@ -80,8 +80,10 @@ impl Builder<'_> {
 
     pub(super) fn gate(&mut self, attributes: &InputAttributes, span: Span, level: &mut Level, inherited: &Inherited) {
         let shared = &attributes.shared;
-        if !attributes.allowed_teams.is_empty() {
-            let message = "`allowed_teams` has no effect in this version: whoever can start the runner can unblock";
+        for entry in attributes.allowed_teams.iter().filter(|entry| !self.settings.teams.has(entry)) {
+            let message = format!(
+                "`{entry}` in `allowed_teams` is no team in runner.yml: only the account of that name can unblock"
+            );
             let warning = Diagnostic::warning(message).at(span);
             if !self.warnings.iter().any(|known| known.message == warning.message) {
                 self.warnings.push(warning);
@@ -147,17 +149,15 @@ impl Builder<'_> {
 }
 
 fn gate_field(field: &Field) -> GateField {
-    let (default, format, options, multiple) = match &field.kind {
+    let (default, format, choices, multiple) = match &field.kind {
         FieldKind::Text { default, format } => {
-            (default.clone(), format.as_ref().map(|format| format.value.clone()), Vec::new(), false)
+            (default.clone(), format.as_ref().map(|format| format.value.clone()), [].as_slice(), false)
         }
-        FieldKind::Select { options, multiple, default } => (
-            (!default.is_empty()).then(|| default.join("\n")),
-            None,
-            options.iter().map(|option| option.value.clone()).collect(),
-            *multiple,
-        ),
+        FieldKind::Select { options, multiple, default } => {
+            ((!default.is_empty()).then(|| default.join("\n")), None, options.as_slice(), *multiple)
+        }
     };
+    let named = choices.iter().filter(|choice| choice.label != choice.value);
     GateField {
         key: field.key.value.clone(),
         label: field.label.clone(),
@@ -165,7 +165,8 @@ fn gate_field(field: &Field) -> GateField {
         required: field.required,
         default,
         format,
-        options,
+        options: choices.iter().map(|choice| choice.value.clone()).collect(),
+        labels: named.map(|choice| (choice.value.clone(), choice.label.clone())).collect(),
         multiple,
     }
 }

@@ -225,12 +225,41 @@ impl RunState {
             (status.state, status.cancelling) = (JobState::Pending, false);
         }
         self.count_waiting(&reopened);
+        self.go_on_with(reopened);
+        Ok(())
+    }
+
+    /// Jobs that are over run again, and everything that depends on them, what has passed included.
+    pub(super) fn retry_from(&mut self, jobs: &[JobId]) -> Result<(), Illegal> {
+        let all = self.may_retry_from(jobs)?;
+        let mut again = vec![false; self.jobs.len()];
+        for job in &all {
+            again[job.index()] = true;
+        }
+        // What one of them has added depends on it; its next attempt adds it anew.
+        let added = |state: &Self, job: JobId| {
+            let by = state.jobs[job.index()].added_by;
+            by.is_some_and(|by| again[by.index()])
+        };
+        let (added, reopened): (Vec<JobId>, Vec<JobId>) = all.into_iter().partition(|job| added(self, *job));
+        for (jobs, state) in [(&added, JobState::Removed), (&reopened, JobState::Pending)] {
+            for job in jobs {
+                self.ready.remove(&self.turn(*job));
+                let status = &mut self.jobs[job.index()];
+                (status.state, status.cancelling) = (state, false);
+            }
+        }
+        self.go_on_with(reopened);
+        Ok(())
+    }
+
+    /// The run, which may be over, goes on with jobs that are open again.
+    fn go_on_with(&mut self, reopened: Vec<JobId>) {
         self.result = None;
-        self.cancelled = false;
+        (self.cancelled, self.killed) = (false, false);
         self.unfinished = self.jobs.iter().filter(|status| !status.state.is_over()).count();
         self.failed = self.jobs.iter().any(|status| status.state.fails());
         self.release_again(reopened);
-        Ok(())
     }
 
     /// Counts anew what those wait for that wait for these jobs.
@@ -272,17 +301,16 @@ impl RunState {
         let planned = self.plan.job(job);
         let name = &planned.name;
         match status.state {
+            // It was never tried, and what it waits for may be retried with it.
+            JobState::Cancelled if status.attempt == 0 => return Ok(()),
             _ if status.state.is_over() && status.attempt == 0 => {
                 return Err(Illegal(format!("`{name}` did not run; retry what it waited for")));
             }
             JobState::Failed | JobState::SoftFailed | JobState::Cancelled | JobState::Passed => {}
             _ => return Err(Illegal(format!("`{name}` is not over"))),
         }
+        self.allows_retry(job)?;
         match &planned.kind {
-            JobKind::Step(step) if !step.retry.manual.allowed => {
-                let reason = step.retry.manual.reason.as_deref().unwrap_or("its step does not allow it");
-                Err(Illegal(format!("`{name}` cannot be retried: {reason}")))
-            }
             JobKind::Step(step) if status.state == JobState::Passed && !step.retry.manual.permit_on_passed => {
                 Err(Illegal(format!(
                     "`{name}` has passed, and its step does not allow to run it again: \
@@ -292,6 +320,55 @@ impl RunState {
             JobKind::Trigger(_) if status.state == JobState::Passed => Err(Illegal(format!("`{name}` has passed"))),
             JobKind::Step(_) | JobKind::Trigger(_) => Ok(()),
             JobKind::Wait | JobKind::Gate(_) => Err(Illegal(format!("`{name}` is not a step that runs"))),
+        }
+    }
+
+    /// Whether a person may have jobs run again with everything that depends on them: all of these jobs, in the order of
+    /// the plan.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_retry_from(&self, jobs: &[JobId]) -> Result<Vec<JobId>, Illegal> {
+        if jobs.is_empty() {
+            return Err(Illegal("nothing is to be retried".to_owned()));
+        }
+        let mut found = vec![false; self.jobs.len()];
+        let mut way = jobs.to_vec();
+        while let Some(job) = way.pop() {
+            let Some(status) = self.jobs.get(job.index()) else {
+                return Err(Illegal(format!("the plan has no job {}", job.0)));
+            };
+            if status.state == JobState::Removed || std::mem::replace(&mut found[job.index()], true) {
+                continue;
+            }
+            let name = &self.plan.job(job).name;
+            if status.state == JobState::Running {
+                return Err(Illegal(format!("`{name}` is running; wait until it has ended, or cancel it")));
+            }
+            // What has not run is not run again.
+            if status.attempt > 0 {
+                self.allows_retry(job)?;
+            }
+            way.extend(self.dependents[job.index()].iter().map(|(dependent, _)| *dependent));
+        }
+        for job in jobs {
+            let status = &self.jobs[job.index()];
+            if !status.state.is_over() || status.state == JobState::Removed {
+                return Err(Illegal(format!("`{}` is not over", self.plan.job(*job).name)));
+            }
+        }
+        Ok((0..found.len()).filter(|job| found[*job]).map(job_id).collect())
+    }
+
+    /// Whether the step of a job lets a person run it again at all.
+    fn allows_retry(&self, job: JobId) -> Result<(), Illegal> {
+        match &self.plan.job(job).kind {
+            JobKind::Step(step) if !step.retry.manual.allowed => {
+                let name = &self.plan.job(job).name;
+                let reason = step.retry.manual.reason.as_deref().unwrap_or("its step does not allow it");
+                Err(Illegal(format!("`{name}` cannot be retried: {reason}")))
+            }
+            _ => Ok(()),
         }
     }
 }

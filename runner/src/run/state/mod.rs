@@ -10,6 +10,7 @@ use super::schedule::Slots;
 use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::pipeline::attribute::Ended;
 use crate::plan::{Job, JobId, JobKind, Plan, StepJob};
+use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct RunState {
     unfinished: usize,
     failed: bool,
     cancelled: bool,
+    /// Jobs that run are to end without their grace time.
+    killed: bool,
     result: Option<RunResult>,
     data: RunData,
 }
@@ -60,7 +63,8 @@ struct JobStatus {
 }
 
 /// What state a job is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Something it depends on is not over.
     Pending,
@@ -129,6 +133,7 @@ impl RunState {
             unfinished: 0,
             failed: false,
             cancelled: false,
+            killed: false,
             result: None,
             data: RunData::default(),
             base: plan.clone(),
@@ -198,19 +203,20 @@ impl RunState {
             EventKind::JobFinished { job, attempt, result } => self.finish(*job, *attempt, result)?,
             EventKind::JobInterrupted { job, attempt } => self.interrupt(*job, *attempt)?,
             EventKind::JobCancelRequested { job, .. } => self.cancel_job(*job)?,
-            EventKind::JobsRetried { jobs, .. } => self.retry(jobs)?,
+            EventKind::JobsRetried { jobs, dependents: false, .. } => self.retry(jobs)?,
+            EventKind::JobsRetried { jobs, dependents: true, .. } => self.retry_from(jobs)?,
             EventKind::StepsUploaded { job, attempt, replace, first, jobs } => {
                 self.expect_attempt(*job, *attempt)?;
                 self.upload(*job, *replace, *first, jobs)?;
             }
             EventKind::Blocked { job } => self.block(*job)?,
-            EventKind::Unblocked { job, by, fields } => {
+            EventKind::Unblocked { job, by, fields, .. } => {
                 self.expect(*job, JobState::Blocked)?;
                 self.data.unblocked(by, fields);
                 self.settle(*job, JobState::Passed);
             }
             EventKind::GrantDecided { .. } => {}
-            EventKind::CancelRequested { .. } => self.cancel(),
+            EventKind::CancelRequested { now, .. } => self.cancel(*now),
             EventKind::RunFinished { result } => {
                 if self.outcome() != Some(*result) {
                     return Err(Illegal(format!("the run cannot end as {result:?} now")));
@@ -297,8 +303,9 @@ impl RunState {
         Ok(())
     }
 
-    fn cancel(&mut self) {
+    fn cancel(&mut self, now: bool) {
         self.cancelled = true;
+        self.killed |= now;
         let mut notifications = Vec::new();
         self.ready.clear();
         for (position, status) in self.jobs.iter_mut().enumerate() {
@@ -497,6 +504,12 @@ impl RunState {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    /// Whether running jobs are to end at once.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.killed
     }
 
     /// The recorded result; `None` while the run is not over.
