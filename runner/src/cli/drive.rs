@@ -9,14 +9,15 @@ use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::{Event, EventKind, RunResult};
-
-use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::host::Services;
+use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) struct Drive {
     pub(super) record: RunRecord,
     pub(super) plan: Arc<Plan>,
     pub(super) files: RunFiles,
+    /// The run, taken for this process; taken when it is driven unless it is already.
+    pub(super) lock: Option<File>,
     /// The plan's components, and the way to more of them.
     pub(super) uploader: Arc<Uploader>,
     pub(super) answers: HashMap<JobId, Answer>,
@@ -90,8 +93,12 @@ impl Drive {
     }
 
     /// Drives until the run is over, or blocked and nobody here can answer.
-    pub(super) async fn drive(self) -> Result<Finished, Error> {
-        let Some(_lock) = self.files.lock()? else {
+    pub(super) async fn drive(mut self) -> Result<Finished, Error> {
+        let lock = match self.lock.take() {
+            Some(lock) => Some(lock),
+            None => self.files.lock()?,
+        };
+        let Some(_lock) = lock else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
         let program = std::env::current_exe()
@@ -110,7 +117,7 @@ impl Drive {
                 stop: self.stop.clone(),
                 detached: self.detached.clone(),
             }),
-            services: services(self.files.artifacts.clone()),
+            services: Services { temporary: self.files.temporary.clone(), ..services(self.files.artifacts.clone()) },
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -148,7 +155,7 @@ impl Drive {
                 answers: self.answers.clone(),
                 wait,
             };
-            let finished = driver.drive().await?;
+            let finished = driver.drive().await.map_err(|error| self.stopped(error))?;
             if finished != Finished::Blocked {
                 break finished;
             }
@@ -162,10 +169,26 @@ impl Drive {
         // The report reads the rest of the log and ends.
         drop(progress);
         drop(agent);
+        if let Err(error) = self.files.remove_temporary() {
+            tracing::warn!(%error, "temporary files of the run stay");
+        }
         if report.await.is_err() {
             tracing::warn!("the report broke; the run itself is as it says above");
         }
         Ok(finished)
+    }
+
+    /// Why the run stopped before its end, and how it goes on.
+    fn stopped(&self, error: DriveError) -> Error {
+        let goes_on = format!("then go on with: runner resume {}", self.record.number);
+        let help = match &error {
+            DriveError::Log(LogError::Full { .. }) => format!("free space on the disk, {goes_on}"),
+            DriveError::Log(LogError::Store { .. }) => format!("mend that, {goes_on}"),
+            _ => return error.into(),
+        };
+        let stopped = Error::from(error);
+        let message = format!("run {} stopped, and its jobs were ended: {}", self.record.number, stopped.message());
+        Error::environment(message).help(help)
     }
 
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.

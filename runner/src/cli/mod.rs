@@ -7,6 +7,7 @@ mod diagnostic;
 mod drive;
 mod error;
 mod explain;
+mod leftovers;
 mod opened;
 mod plan;
 mod prepare;

@@ -67,6 +67,23 @@ impl SqliteLog {
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 
+    /// Those of the newest runs, at most so many, whose last event is not their end; the newest first.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn unfinished(&self, newest: u32) -> Result<Vec<RunRecord>, LogError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT number, id, created_at, pipeline
+                 FROM (SELECT * FROM runs ORDER BY number DESC LIMIT ?1) AS newest
+                 WHERE (SELECT json_extract(kind, '$.type') FROM events WHERE run = newest.number
+                        ORDER BY sequence DESC LIMIT 1) <> 'run_finished'
+                 ORDER BY number DESC",
+            )?;
+            Ok(select.query_map([newest], record)?.collect::<Result<Vec<_>, _>>()?)
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,7 +121,9 @@ impl From<serde_json::Error> for Fault {
 
 fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
     let remedy = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; make room on the disk",
+        Some(ErrorCode::DiskFull) => {
+            return LogError::Full { place: path.display().to_string(), reason: error.to_string() };
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "; the file is damaged: move it away to start anew"
         }
