@@ -75,6 +75,10 @@ impl Further {
             project = opened.project;
         }
         if others.is_empty() {
+            if let Some(newest) = log.runs().await?.first() {
+                // It may have been killed between its last event and its end.
+                Opened::of(project, log.clone(), &newest.id).await?.remove_leftovers().await?;
+            }
             others.push("`runner run` makes a new run, `runner retry` runs jobs of an old one again".to_owned());
         }
         Err(Error::usage("no run of this project was interrupted").help(others.join("\n")))
@@ -135,6 +139,15 @@ impl Opened {
             }
             found = above;
         }
+    }
+
+    /// Removes what a killed process has left of a run that needs not go on, and says so; nothing when one drives it.
+    pub(super) async fn remove_leftovers(&self) -> Result<(), Error> {
+        let files = self.project.run_files(&self.record.id)?;
+        let Some(_lock) = files.lock()? else { return Ok(()) };
+        let events = self.log.read(&self.record.id, 0).await?;
+        let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
+        tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)
     }
 
     /// How the run stands.

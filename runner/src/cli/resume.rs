@@ -29,6 +29,7 @@ impl Resume {
         let number = opened.record.number;
         match opened.standing().await? {
             Standing::Over => {
+                opened.remove_leftovers().await?;
                 let help = format!("`runner retry {number} JOB` runs jobs of it again");
                 return Err(Error::usage(format!("run {number} is over")).help(help));
             }
@@ -55,12 +56,13 @@ fn goes_on(number: u64, state: &RunState) -> String {
         let found: Vec<&str> =
             steps.filter(|(id, _)| wanted(state.state(*id))).map(|(_, job)| job.name.as_str()).collect();
         match found.len().saturating_sub(MAX_NAMES) {
-            _ if found.is_empty() => "none".to_owned(),
             0 => found.join(", "),
             more => format!("{} and {more} more", found[..MAX_NAMES].join(", ")),
         }
     };
     let over = names(&|state| state.is_over() && !matches!(state, JobState::Skipped | JobState::Removed));
     let lost = names(&|state| state == JobState::Running);
-    format!("run {number} goes on; over, and to stay so: {over}; lost, and to be tried again: {lost}")
+    let parts = [("over, and to stay so", over), ("lost, and to be tried again", lost)];
+    let parts = parts.iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| format!("; {what}: {names}"));
+    format!("run {number} goes on{}", parts.collect::<String>())
 }
