@@ -98,7 +98,8 @@ fn another_process_cancels_a_run_and_its_jobs_clean_up() {
 #[test]
 fn cancelling_twice_or_now_ends_jobs_at_once() {
     for (first, second) in [(&["cancel"][..], Some(&["cancel"][..])), (&["cancel", "1", "--now"], None)] {
-        let project = Project::with("steps:\n  - command: trap '' TERM; touch started; while true; do sleep 7734; done\n");
+        let project =
+            Project::with("steps:\n  - command: trap '' TERM; touch started; while true; do sleep 7734; done\n");
         let child = started(&project);
         let asked = Instant::now();
         let said_first = project.runner(first).expect_status(0);

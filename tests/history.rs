@@ -56,8 +56,19 @@ fn runs_are_listed_with_how_they_stand() {
 
     let runs = json(&project.runner(&["runs", "--json"]).expect_status(0));
     let expected = [
-        "number", "id", "state", "pipeline", "branch", "commit", "message", "creator", "source", "triggered_by",
-        "created_at", "updated_at", "duration_ms",
+        "number",
+        "id",
+        "state",
+        "pipeline",
+        "branch",
+        "commit",
+        "message",
+        "creator",
+        "source",
+        "triggered_by",
+        "created_at",
+        "updated_at",
+        "duration_ms",
     ];
     assert_eq!(keys(&runs[0]), expected);
     assert_eq!((&runs[0]["state"], &runs[1]["state"]), (&Value::from("blocked"), &Value::from("failed")));
@@ -75,16 +86,24 @@ fn a_run_is_shown_with_what_became_of_its_jobs_and_what_to_do() {
     let run = json(&project.runner(&["show", "1", "--json"]).expect_status(0));
     assert_eq!(run["state"], "failed");
     let jobs = run["jobs"].as_array().unwrap();
-    let job_keys = [
-        "name", "key", "label", "group", "kind", "state", "notification", "skip", "waits_for", "attempts", "gate",
-    ];
+    let job_keys =
+        ["name", "key", "label", "group", "kind", "state", "notification", "skip", "waits_for", "attempts", "gate"];
     assert_eq!(keys(&jobs[0]), job_keys);
     let states: Vec<&str> = jobs.iter().map(|job| job["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["passed", "failed", "skipped", "not_run", "not_run"]);
     let attempt = &jobs[1]["attempts"][0];
     let attempt_keys = [
-        "attempt", "outcome", "started_at", "ended_at", "duration_ms", "exit_status", "signal", "message", "remedy",
-        "outputs", "log",
+        "attempt",
+        "outcome",
+        "started_at",
+        "ended_at",
+        "duration_ms",
+        "exit_status",
+        "signal",
+        "message",
+        "remedy",
+        "outputs",
+        "log",
     ];
     assert_eq!(keys(attempt), attempt_keys);
     assert_eq!((&attempt["exit_status"], &attempt["outcome"]), (&Value::from(3), &Value::from("failed")));

@@ -46,7 +46,8 @@ impl Artifacts {
         if let Some(job) = self.job.iter().find(|name| !state.plan().jobs.iter().any(|job| job.name == **name)) {
             return Err(Error::usage(format!("the run has no job `{}`", plain(job))));
         }
-        let globs = self.glob.iter().map(|glob| Query::parse(glob)).collect::<Result<Vec<_>, _>>().map_err(Error::usage)?;
+        let globs =
+            self.glob.iter().map(|glob| Query::parse(glob)).collect::<Result<Vec<_>, _>>().map_err(Error::usage)?;
         let found = self.choose(&globs, state.data().artifacts());
         if found.is_empty() && (self.download.is_some() || !self.glob.is_empty()) {
             return Err(Error::usage(format!("run {number} has no such artifact"))
@@ -111,9 +112,7 @@ fn download(store: &ArtifactStore, artifacts: &[&Artifact], directory: &Path) ->
             return Err(Error::usage(message).help("choose one of the jobs with `--job`"));
         }
     }
-    let fault = |error: std::io::Error| {
-        Error::environment(format!("cannot write to {}: {error}", directory.display()))
-    };
+    let fault = |error: std::io::Error| Error::environment(format!("cannot write to {}: {error}", directory.display()));
     std::fs::create_dir_all(directory).map_err(fault)?;
     let to = Dir::open_ambient_dir(directory, cap_std::ambient_authority()).map_err(fault)?;
     for artifact in artifacts {

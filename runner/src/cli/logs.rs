@@ -199,12 +199,7 @@ async fn follow(opened: &Opened, history: History, jobs: Option<Vec<JobId>>, log
     }
 }
 
-async fn follow_as_json(
-    opened: &Opened,
-    history: History,
-    jobs: Option<Vec<JobId>>,
-    logs: &Path,
-) -> Result<(), Ended> {
+async fn follow_as_json(opened: &Opened, history: History, jobs: Option<Vec<JobId>>, logs: &Path) -> Result<(), Ended> {
     let only = jobs.clone();
     let mut readers: HashMap<(JobId, u32), Option<JobLogReader>> = HashMap::new();
     let watched = watch_run(opened, history, jobs, |history| {

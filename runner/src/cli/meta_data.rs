@@ -35,7 +35,9 @@ impl MetaData {
             } else if data.is_empty() {
                 print(&format!("run {number} has no meta-data\n"))?;
             } else {
-                print(&data.iter().map(|(key, value)| format!("{}={}\n", plain(key), plain(value))).collect::<String>())?;
+                print(
+                    &data.iter().map(|(key, value)| format!("{}={}\n", plain(key), plain(value))).collect::<String>(),
+                )?;
             }
             return Ok(ExitStatus::Passed);
         };

@@ -222,7 +222,8 @@ fn head(view: &RunView<'_>, now: u64) -> String {
     let commit: String = run.commit.chars().take(12).collect();
     let facts = [&run.pipeline, &run.branch, &commit].map(|fact| text::plain(fact));
     let facts: Vec<String> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
-    let title = format!("{BOLD}run {}{BOLD:#} {style}{mark} {}{style:#}  {}\n", run.number, run.state.word(), facts.join(" "));
+    let title =
+        format!("{BOLD}run {}{BOLD:#} {style}{mark} {}{style:#}  {}\n", run.number, run.state.word(), facts.join(" "));
     let message = text::plain(run.message.lines().next().unwrap_or_default());
     let message = if message.is_empty() { message } else { format!("  {message}\n") };
     let took = text::duration(run.duration_ms);

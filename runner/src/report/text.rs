@@ -12,9 +12,8 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Characters that change the direction in which what follows is read.
-const DIRECTIONS: [char; 9] = [
-    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
-];
+const DIRECTIONS: [char; 9] =
+    ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'];
 
 fn clean(text: &str, colours: bool) -> String {
     let mut clean = String::with_capacity(text.len());
