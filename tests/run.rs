@@ -422,7 +422,8 @@ fn a_run_whose_process_was_killed_goes_on_in_another() {
     said.expect_stdout("run 1 passed").expect_stdout("3 passed");
     assert_eq!(std::fs::read_to_string(project.path().join("first")).unwrap(), "x\n");
     assert!(project.path().join("third").exists());
-    project.runner(&["resume"]).expect_status(2).expect_stderr("run 1 is over");
+    project.runner(&["resume", "1"]).expect_status(2).expect_stderr("run 1 is over");
+    project.runner(&["resume"]).expect_status(2).expect_stderr("no run of this project was interrupted");
 }
 
 #[test]

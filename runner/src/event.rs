@@ -246,6 +246,9 @@ pub struct Decision {
     pub operation: String,
     /// What it is about: a reference, a stack, a program, a path.
     pub subject: String,
+    /// The name of what it makes there, by which it is found again should the attempt be lost: that of a change set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub makes: String,
     /// Whether it was granted.
     pub allowed: bool,
 }

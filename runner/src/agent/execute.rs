@@ -228,6 +228,10 @@ impl Executor for LocalAgent {
             }
         }
         log.finish();
+        if let Err(reason) = log.keep().await {
+            let parts = [result.message.as_str(), &format!("its log is incomplete: {reason}")];
+            result.message = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+        }
         result
     }
 }

@@ -25,6 +25,8 @@ struct Inner {
     file: Option<File>,
     written: u64,
     full: bool,
+    /// Why some of it is missing; empty while nothing is.
+    lost: String,
     secrets: Vec<Vec<u8>>,
     /// The end of what was written that may be the beginning of a secret.
     held: Vec<u8>,
@@ -103,6 +105,26 @@ impl JobLog {
         self.append(&mut inner, &held);
     }
 
+    /// Waits until what was written is on the disk; a log that nobody wrote to costs nothing.
+    ///
+    /// # Errors
+    /// Why some of the log is missing.
+    pub async fn keep(&self) -> Result<(), String> {
+        let (Some(path), file) = (self.0.path.clone(), self.lock().file.take()) else { return Ok(()) };
+        let lost = std::mem::take(&mut self.lock().lost);
+        if !lost.is_empty() {
+            return Err(lost);
+        }
+        let Some(file) = file else { return Ok(()) };
+        let sync = move || {
+            file.sync_data()?;
+            // The name of a file is on the disk when its directory is.
+            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        };
+        let synced = tokio::task::spawn_blocking(sync).await.map_err(std::io::Error::from).flatten();
+        synced.map_err(|error| error.to_string())
+    }
+
     fn append(&self, inner: &mut Inner, bytes: &[u8]) {
         let Some(path) = &self.0.path else { return };
         if bytes.is_empty() || inner.full {
@@ -120,6 +142,7 @@ impl JobLog {
         if let Err(error) = result {
             tracing::error!(path = %path.display(), %error, "cannot write the job's log; the rest of it is lost");
             inner.full = true;
+            inner.lost = error.to_string();
         } else if inner.written > MAX_LOG {
             inner.full = true;
             if let Some(file) = &mut inner.file

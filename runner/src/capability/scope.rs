@@ -46,19 +46,40 @@ impl JobScope {
     /// # Errors
     /// `Failed` when it cannot be recorded; then it must not be done.
     pub async fn allow(&self, capability: &str, operation: &str, subject: &str) -> Result<(), Error> {
-        self.decide(capability, operation, subject, true).await
+        self.decide(capability, operation, subject, "", true).await
+    }
+
+    /// The same for an operation that makes something of this name, which outlives a job that is lost.
+    ///
+    /// # Errors
+    /// As [`Self::allow`].
+    pub async fn allow_making(
+        &self,
+        capability: &str,
+        operation: &str,
+        subject: &str,
+        name: &str,
+    ) -> Result<(), Error> {
+        self.decide(capability, operation, subject, name, true).await
     }
 
     /// Records a refusal and returns it as the error for the guest: `reason` says what is not granted and what to
     /// write in the pipeline to grant it.
     pub async fn deny(&self, capability: &str, operation: &str, subject: &str, reason: String) -> Error {
-        match self.decide(capability, operation, subject, false).await {
+        match self.decide(capability, operation, subject, "", false).await {
             Ok(()) => Error::Denied(reason),
             Err(error) => error,
         }
     }
 
-    async fn decide(&self, capability: &str, operation: &str, subject: &str, allowed: bool) -> Result<(), Error> {
+    async fn decide(
+        &self,
+        capability: &str,
+        operation: &str,
+        subject: &str,
+        makes: &str,
+        allowed: bool,
+    ) -> Result<(), Error> {
         if self.decisions.fetch_add(1, Ordering::Relaxed) >= MAX_DECISIONS {
             let reason = format!("a job makes at most {MAX_DECISIONS} calls that need a grant");
             return Err(Error::Limit(reason));
@@ -67,6 +88,7 @@ impl JobScope {
             capability: capability.to_owned(),
             operation: operation.to_owned(),
             subject: subject.chars().take(MAX_SUBJECT).collect(),
+            makes: makes.chars().take(MAX_SUBJECT).collect(),
             allowed,
         };
         self.recorder

@@ -12,6 +12,7 @@ use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::{Event, RunResult};
+use crate::host::Services;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
@@ -36,6 +37,8 @@ pub(super) struct Drive {
     pub(super) record: RunRecord,
     pub(super) plan: Arc<Plan>,
     pub(super) files: RunFiles,
+    /// The run, taken for this process; taken when it is driven unless it is already.
+    pub(super) lock: Option<File>,
     /// The plan's components, and the way to more of them.
     pub(super) uploader: Arc<Uploader>,
     pub(super) answers: HashMap<JobId, Answer>,
@@ -94,8 +97,11 @@ impl Drive {
     }
 
     /// Drives until the run is over, or blocked and nobody here can answer.
-    pub(super) async fn drive(self) -> Result<Finished, Error> {
-        let _lock = self.take().await?;
+    pub(super) async fn drive(mut self) -> Result<Finished, Error> {
+        let _lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => self.take().await?,
+        };
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
         let (appended, logs) = mpsc::channel(1024);
@@ -112,7 +118,7 @@ impl Drive {
                 stop: self.stop.clone(),
                 detached: self.detached.clone(),
             }),
-            services: services(self.files.artifacts.clone()),
+            services: Services { temporary: self.files.temporary.clone(), ..services(self.files.artifacts.clone()) },
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -151,7 +157,7 @@ impl Drive {
                 answers: self.answers.clone(),
                 wait,
             };
-            let finished = driver.drive().await?;
+            let finished = driver.drive().await.map_err(|error| self.stopped(error))?;
             if finished != Finished::Blocked {
                 break finished;
             }
@@ -165,6 +171,9 @@ impl Drive {
         // The report reads the rest of the log and ends.
         drop(progress);
         drop(agent);
+        if let Err(error) = self.files.remove_temporary() {
+            tracing::warn!(%error, "temporary files of the run stay");
+        }
         if report.await.is_err() {
             tracing::warn!("the report broke; the run itself is as it says above");
         }
@@ -181,6 +190,19 @@ impl Drive {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(Error::environment(format!("another process is driving run {}", self.record.number)))
+    }
+
+    /// Why the run stopped before its end, and how it goes on.
+    fn stopped(&self, error: DriveError) -> Error {
+        let goes_on = format!("then go on with: runner resume {}", self.record.number);
+        let help = match &error {
+            DriveError::Log(LogError::Full { .. }) => format!("free space on the disk, {goes_on}"),
+            DriveError::Log(LogError::Store { .. }) => format!("mend that, {goes_on}"),
+            _ => return error.into(),
+        };
+        let stopped = Error::from(error);
+        let message = format!("run {} stopped, and its jobs were ended: {}", self.record.number, stopped.message());
+        Error::environment(message).help(help)
     }
 
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.

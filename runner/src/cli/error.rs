@@ -130,6 +130,7 @@ impl From<LogError> for Error {
             LogError::NoSuchRun(_) | LogError::Ambiguous(_) => {
                 Self::usage(error.to_string()).help("write the number that `runner run` printed")
             }
+            LogError::Full { .. } => Self::environment(error.to_string()).help("free space on the disk"),
             _ => Self::environment(error.to_string()),
         }
     }

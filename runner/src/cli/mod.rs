@@ -12,6 +12,7 @@ mod drive;
 mod error;
 mod explain;
 mod gc;
+mod leftovers;
 mod logs;
 mod meta_data;
 mod opened;

@@ -2,17 +2,18 @@
 
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
+use super::leftovers::{self, Removed};
 use super::prepare::{components, services, uploader};
 use super::project::{Project, RunFiles};
-use crate::capability::docker;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::{History, Output};
-use crate::run::{self, DriveError, RunState, Slots};
+use crate::run::{self, DriveError, RunState, Slots, schedule};
 use clap::Args;
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,65 @@ impl Further {
     pub(super) async fn open(&self, reference: Option<&str>) -> Result<Opened, Error> {
         Opened::find(&self.directory, reference).await
     }
+
+    /// The newest run that was interrupted.
+    pub(super) async fn open_interrupted(&self) -> Result<Opened, Error> {
+        let mut project = Project::open(&self.directory)?;
+        let log = Arc::new(project.log()?);
+        let mut others = Vec::new();
+        for record in log.runs(None).await?.into_iter().filter(|record| record.result.is_none()) {
+            let number = record.number;
+            let opened = Opened::of(project, log.clone(), &record.id).await?;
+            match opened.standing().await? {
+                Standing::Interrupted => return opened.with_its_parent().await,
+                Standing::Over => {}
+                Standing::Driven => others.push(format!("run {number} is driven by another process")),
+                Standing::Blocked => {
+                    others.push(format!("run {number} waits for a person; it goes on with: runner unblock {number}"));
+                }
+            }
+            project = opened.project;
+        }
+        if others.is_empty() {
+            if let Some(newest) = log.runs(Some(1)).await?.first() {
+                // It may have been killed between its last event and its end.
+                Opened::of(project, log.clone(), &newest.id).await?.remove_leftovers().await?;
+            }
+            others.push("`runner run` makes a new run, `runner retry` runs jobs of an old one again".to_owned());
+        }
+        Err(Error::usage("no run of this project was interrupted").help(others.join("\n")))
+    }
+}
+
+/// The number of the run made before this one, when it was interrupted.
+pub(super) async fn interrupted_before(project: &Project, log: &Arc<SqliteLog>, number: u64) -> Option<u64> {
+    let find = async || {
+        let before =
+            log.runs(Some(2)).await?.into_iter().find(|record| record.number < number && record.result.is_none());
+        let Some(record) = before else { return Ok::<_, Error>(None) };
+        let opened = Opened::of(project.clone(), log.clone(), &record.id).await?;
+        if opened.standing().await? != Standing::Interrupted {
+            return Ok(None);
+        }
+        Ok(Some(opened.with_its_parent().await?.record.number))
+    };
+    find().await.unwrap_or_else(|error| {
+        tracing::debug!("the run before this one cannot be looked at: {}", error.message());
+        None
+    })
+}
+
+/// How a run stands for those who do not drive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has ended.
+    Over,
+    /// A process drives it.
+    Driven,
+    /// It waits for a person and for nothing else.
+    Blocked,
+    /// Nobody drives it, and something is left to do.
+    Interrupted,
 }
 
 impl Opened {
@@ -87,6 +147,53 @@ impl Opened {
         Ok(History::replay(self.plan.clone(), &self.events().await?).map_err(DriveError::from)?)
     }
 
+    async fn of(project: Project, log: Arc<SqliteLog>, id: &str) -> Result<Self, Error> {
+        let (record, plan) = log.open(id).await?;
+        Ok(Self { project, log, record, plan: Arc::new(plan) })
+    }
+
+    /// The run that has triggered this one, and goes on with it, when that was interrupted as well; else this one.
+    async fn with_its_parent(self) -> Result<Self, Error> {
+        let mut found = self;
+        loop {
+            let parent = found.plan.context.triggered_from_build_id.clone();
+            let (record, plan) = match found.log.open(&parent).await {
+                // Another system's, or none.
+                Err(LogError::NoSuchRun(_) | LogError::Ambiguous(_)) => return Ok(found),
+                other => other?,
+            };
+            let Self { project, log, record: child, plan: childs } = found;
+            let above = Self { project, log, record, plan: Arc::new(plan) };
+            if above.standing().await? != Standing::Interrupted {
+                let Self { project, log, .. } = above;
+                return Ok(Self { project, log, record: child, plan: childs });
+            }
+            found = above;
+        }
+    }
+
+    /// Removes what a killed process has left of a run that needs not go on, and says so; nothing when one drives it.
+    pub(super) async fn remove_leftovers(&self) -> Result<(), Error> {
+        let files = self.project.run_files(&self.record.id)?;
+        let Some(_lock) = files.lock()? else { return Ok(()) };
+        let events = self.log.read(&self.record.id, 0).await?;
+        let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
+        tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)
+    }
+
+    /// How the run stands.
+    pub(super) async fn standing(&self) -> Result<Standing, Error> {
+        let state = self.state().await?;
+        if state.run_result().is_some() {
+            return Ok(Standing::Over);
+        }
+        if self.is_driven()? {
+            return Ok(Standing::Driven);
+        }
+        let is_idle = state.running_count() == Slots::of(0) && schedule(&state, Slots::of(1)).is_empty();
+        Ok(if is_idle && state.blocked().next().is_some() { Standing::Blocked } else { Standing::Interrupted })
+    }
+
     /// Where the run stands.
     pub(super) async fn state(&self) -> Result<RunState, Error> {
         let events = self.log.read(&self.record.id, 0).await?;
@@ -114,21 +221,18 @@ impl Opened {
         Ok(self.project.run_files(&self.record.id)?.lock()?.is_none())
     }
 
-    /// Drives the run to its end, or to where it waits for a person. What a process that was killed has left behind on
-    /// the Docker Engine is removed first.
+    /// Drives the run to its end, or to where it waits for a person. What a process that was killed has left behind is
+    /// removed first.
     /// What happened up to the event `shown` is not reported again.
     pub(super) async fn go_on(self, further: &Further, shown: u64) -> Result<ExitStatus, Error> {
         let files = self.project.run_files(&self.record.id)?;
-        let state = self.state().await?;
+        let Some(lock) = files.lock()? else {
+            return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
+        };
+        let events = self.log.read(&self.record.id, 0).await?;
+        let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
         preflight(state.plan()).await?;
-        let uses_docker =
-            |job: JobId| matches!(&state.plan().job(job).kind, JobKind::Step(step) if step.reaches_docker());
-        if state.running_count() != Slots::of(0) && state.running_jobs().any(uses_docker) && !self.is_driven()? {
-            let services = services(PathBuf::new());
-            let swept = docker::sweep(&*services.docker, &self.record.id).await;
-            let swept = swept.map_err(|error| Error::environment(error.to_string()))?;
-            tracing::info!(?swept, "removed what the lost attempts left behind");
-        }
+        tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &self.project, services(PathBuf::new()));
         restore(&mut components, state.plan())?;
@@ -139,6 +243,7 @@ impl Opened {
             record: self.record,
             plan: self.plan,
             files,
+            lock: Some(lock),
             uploader,
             answers: HashMap::new(),
             slots: slots(further.jobs),
@@ -188,4 +293,12 @@ pub(super) fn candidates(state: &RunState, what: &str, fits: impl Fn(&RunState, 
         [] => format!("none of its jobs can be {what}"),
         names => format!("those that can be {what} are: {}{more}", names[..names.len().min(SHOWN)].join(", ")),
     }
+}
+
+fn tell(removed: &Removed) -> Result<(), Error> {
+    if removed.is_nothing() {
+        return Ok(());
+    }
+    writeln!(anstream::stdout(), "removed what the process that was lost has left: {removed}")
+        .map_err(|error| Error::environment(error.to_string()))
 }

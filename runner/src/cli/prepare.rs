@@ -149,13 +149,14 @@ pub(super) fn uploader(project: &Project, components: Components, settings: Sett
     Arc::new(Uploader::new(components, settings, changed_files_of(project)))
 }
 
-/// The outside, with artifacts below a directory.
+/// The outside, for asking components what they are and for looking after what others have left.
 pub(super) fn services(artifacts: PathBuf) -> Services {
     Services {
         docker: Arc::new(Bollard::new()),
         aws: Arc::new(SdkClients::new()),
         secrets: Arc::new(EnvironmentSecrets),
         artifacts: ArtifactStore { root: artifacts },
+        temporary: std::env::temp_dir(),
     }
 }
 

@@ -126,7 +126,7 @@ impl Project {
     pub(super) fn log(&self) -> Result<SqliteLog, Error> {
         let home = self.home();
         let make = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&home)?;
+            make_durably(&home)?;
             let ignore = home.join(".gitignore");
             if !ignore.exists() {
                 std::fs::write(ignore, "*\n")?;
@@ -145,9 +145,14 @@ impl Project {
     /// The files of a run, made when they are not there.
     pub(super) fn run_files(&self, run: &str) -> Result<RunFiles, Error> {
         let directory = self.runs().join(run);
-        let files = RunFiles { logs: directory.join("logs"), artifacts: directory.join("artifacts"), directory };
+        let files = RunFiles {
+            logs: directory.join("logs"),
+            artifacts: directory.join("artifacts"),
+            temporary: directory.join("tmp"),
+            directory,
+        };
         for directory in [&files.logs, &files.artifacts] {
-            std::fs::create_dir_all(directory)
+            make_durably(directory)
                 .map_err(|error| Error::environment(format!("cannot make {}: {error}", directory.display())))?;
         }
         Ok(files)
@@ -167,9 +172,35 @@ pub(super) struct RunFiles {
     pub(super) logs: PathBuf,
     /// One directory per job.
     pub(super) artifacts: PathBuf,
+    /// What jobs need while they run.
+    pub(super) temporary: PathBuf,
+}
+
+/// Makes a directory and those above it that are not there; they are on the disk when this returns.
+fn make_durably(directory: &Path) -> std::io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = directory.parent() {
+        make_durably(above)?;
+    }
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    directory.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
 impl RunFiles {
+    /// Removes the files that jobs needed while they ran; whether there were any. For a run whose jobs have ended.
+    pub(super) fn remove_temporary(&self) -> std::io::Result<bool> {
+        match std::fs::remove_dir_all(&self.temporary) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the run for this process; nothing when another process drives it. The kernel gives it back when the
     /// process ends, however it ends.
     pub(super) fn lock(&self) -> Result<Option<File>, Error> {

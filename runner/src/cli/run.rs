@@ -3,6 +3,7 @@
 use super::diagnostic;
 use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
+use super::opened::interrupted_before;
 use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
 use super::unblock::signed;
@@ -48,12 +49,18 @@ impl Run {
         preflight(&plan).await?;
         let uploader = uploader(&project, components, settings);
         let created = Created::new(project, plan).await?;
+        let number = created.record.number;
+        if let Some(before) = interrupted_before(&created.project, &created.log, number).await {
+            // A closed standard error is no reason not to run.
+            drop(writeln!(std::io::stderr(), "run {before} was interrupted; go on with: runner resume {before}"));
+        }
         let drive = Drive {
             project: created.project,
             log: created.log,
             record: created.record,
             plan: created.plan,
             files: created.files,
+            lock: None,
             uploader,
             answers,
             slots: slots(self.jobs),

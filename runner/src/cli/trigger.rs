@@ -103,6 +103,7 @@ impl LocalTriggers {
             record: created.record,
             plan: created.plan,
             files: created.files,
+            lock: None,
             uploader,
             answers: HashMap::new(),
             slots: self.slots,

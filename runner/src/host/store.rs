@@ -7,7 +7,7 @@ use crate::capability::process::{self, ProcessCtx, ProcessView, Programs};
 use crate::capability::step::{self, ArtifactStore, SecretSource, StepCtx, StepView};
 use crate::capability::{JobScope, SharedEnvironment, Workspace};
 use crate::plan::grant::Grants;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
@@ -37,6 +37,8 @@ pub struct Services {
     pub secrets: Arc<dyn SecretSource>,
     /// Files kept with the run.
     pub artifacts: ArtifactStore,
+    /// Directory for files that a job needs while it runs; made with the first of them.
+    pub temporary: PathBuf,
 }
 
 /// Why a job's store cannot be made.
@@ -65,7 +67,7 @@ impl JobStore {
         let output = LogStream(scope.log.clone());
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(output.clone()).stderr(output);
-        let files = mount(&mut wasi, &scope.workspace)?;
+        let files = mount(&mut wasi, &scope.workspace, &services.temporary)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let limits = StoreLimitsBuilder::new()
@@ -101,7 +103,7 @@ impl JobStore {
 
     /// Ends and removes what the job left behind. What cannot be removed is in the job's log.
     pub(super) async fn release(&mut self) {
-        self.process.release();
+        self.process.release().await;
         if let Err(error) = self.docker.release().await {
             tracing::error!(%error, "something the job made could not be removed");
         }
@@ -109,7 +111,11 @@ impl JobStore {
 }
 
 /// Gives the guest the granted parts of the workspace: directories as they are, single files as copies to read.
-fn mount(wasi: &mut WasiCtxBuilder, workspace: &Workspace) -> Result<Option<tempfile::TempDir>, StoreError> {
+fn mount(
+    wasi: &mut WasiCtxBuilder,
+    workspace: &Workspace,
+    temporary: &Path,
+) -> Result<Option<tempfile::TempDir>, StoreError> {
     let grant = workspace.grant();
     let mut files = None;
     let granted = grant.read.iter().map(|path| (path, FsPerms::ReadOnly));
@@ -127,7 +133,7 @@ fn mount(wasi: &mut WasiCtxBuilder, workspace: &Workspace) -> Result<Option<temp
         } else if permissions == FsPerms::ReadOnly {
             let directory = match &files {
                 Some(directory) => directory,
-                None => files.insert(tempfile::tempdir().map_err(|error| fault(error.to_string()))?),
+                None => files.insert(directory_in(temporary).map_err(|error| fault(error.to_string()))?),
             };
             copy(workspace, &relative, directory.path()).map_err(|error| fault(error.to_string()))?;
         } else {
@@ -139,6 +145,11 @@ fn mount(wasi: &mut WasiCtxBuilder, workspace: &Workspace) -> Result<Option<temp
             .map_err(|error| StoreError { path: ".".to_owned(), reason: format!("{error:#}") })?;
     }
     Ok(files)
+}
+
+fn directory_in(place: &Path) -> std::io::Result<tempfile::TempDir> {
+    std::fs::create_dir_all(place)?;
+    tempfile::tempdir_in(place)
 }
 
 fn copy(workspace: &Workspace, relative: &str, to: &Path) -> std::io::Result<()> {

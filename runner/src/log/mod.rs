@@ -100,6 +100,14 @@ pub enum LogError {
         /// What this version knows.
         known: u32,
     },
+    /// There is no room for more. Nothing of what was appended is in the log.
+    #[error("the event log at {place} cannot be written: {reason}")]
+    Full {
+        /// Where it is.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
     /// The store failed.
     #[error("the event log at {place} failed: {reason}")]
     Store {

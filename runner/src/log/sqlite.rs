@@ -122,7 +122,9 @@ impl From<serde_json::Error> for Fault {
 
 fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
     let remedy = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; make room on the disk",
+        Some(ErrorCode::DiskFull) => {
+            return LogError::Full { place: path.display().to_string(), reason: error.to_string() };
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "; the file is damaged: move it away to start anew"
         }

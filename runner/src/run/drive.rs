@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// Does one attempt of a job. Does and decides nothing else.
@@ -119,15 +119,22 @@ impl Driver {
     /// Drives the run until it is over, or blocked with nothing else to do.
     ///
     /// # Errors
-    /// When the log fails.
+    /// When the log fails. What ran has been asked to end then, and has.
     pub async fn drive(mut self) -> Result<Finished, DriveError> {
+        let (done, finished) = mpsc::channel(BATCH);
+        let mut jobs = Running { tokens: HashMap::new(), killed: CancellationToken::new(), done, finished };
+        let driven = self.drive_jobs(&mut jobs).await;
+        if driven.is_err() {
+            jobs.end(&mut self.stop).await;
+        }
+        driven
+    }
+
+    async fn drive_jobs(&mut self, jobs: &mut Running) -> Result<Finished, DriveError> {
         let (recorder, mut requests) = Recorder::channel();
-        let (done, mut finished) = mpsc::channel::<(JobId, u32, JobResult)>(BATCH);
-        let mut killed = CancellationToken::new();
         // One for the whole drive: however much happens here, what others append is not left unread.
-        let mut poll = tokio::time::interval(POLL);
+        let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut running: HashMap<JobId, CancellationToken> = HashMap::new();
         let mut heard = Heard::default();
         // Nobody else drives this run, so what its log says is running was lost with the process that ran it.
         heard.facts.extend(self.state.running_jobs().map(|job| {
@@ -138,22 +145,22 @@ impl Driver {
         let mut results = Vec::new();
         loop {
             let starts = self.advance(&mut heard).await?;
-            for (job, token) in &running {
+            for (job, token) in &jobs.tokens {
                 if self.state.is_cancelling(*job) {
                     token.cancel();
                 }
             }
             if self.state.is_killed() {
-                killed.cancel();
-            } else if killed.is_cancelled() {
+                jobs.killed.cancel();
+            } else if jobs.killed.is_cancelled() {
                 // Jobs that are run again after all.
-                killed = CancellationToken::new();
+                jobs.killed = CancellationToken::new();
             }
             for (job, attempt) in starts {
                 let cancelled = CancellationToken::new();
-                running.insert(job, cancelled.clone());
-                let assignment = self.assignment(job, attempt, &recorder, cancelled, &killed);
-                let (executor, done) = (self.executor.clone(), done.clone());
+                jobs.tokens.insert(job, cancelled.clone());
+                let assignment = self.assignment(job, attempt, &recorder, cancelled, &jobs.killed);
+                let (executor, done) = (self.executor.clone(), jobs.done.clone());
                 tokio::spawn(async move {
                     // A panic in the executor must not leave the run waiting for ever.
                     let work = tokio::spawn(async move { executor.execute(assignment).await });
@@ -170,9 +177,9 @@ impl Driver {
                 return Ok(Finished::Blocked);
             }
             tokio::select! {
-                _ = finished.recv_many(&mut results, BATCH) => {
+                _ = jobs.finished.recv_many(&mut results, BATCH) => {
                     for (job, attempt, result) in results.drain(..) {
-                        running.remove(&job);
+                        jobs.tokens.remove(&job);
                         heard.facts.push(EventKind::JobFinished { job, attempt, result });
                     }
                 }
@@ -310,6 +317,37 @@ impl Driver {
         }
         self.progress.send_replace(self.state.sequence());
         Ok(())
+    }
+}
+
+/// The attempts that run.
+struct Running {
+    /// By which each is asked to end.
+    tokens: HashMap<JobId, CancellationToken>,
+    /// By which all have to end at once.
+    killed: CancellationToken,
+    done: mpsc::Sender<(JobId, u32, JobResult)>,
+    finished: mpsc::Receiver<(JobId, u32, JobResult)>,
+}
+
+impl Running {
+    /// Asks them to end, and waits until they have: nothing can be recorded of them any more.
+    async fn end(mut self, stop: &mut watch::Receiver<Stop>) {
+        self.tokens.values().for_each(CancellationToken::cancel);
+        while !self.tokens.is_empty() {
+            tokio::select! {
+                finished = self.finished.recv() => match finished {
+                    Some((job, ..)) => drop(self.tokens.remove(&job)),
+                    None => return,
+                },
+                // Whoever could ask for more haste may be gone.
+                Ok(()) = stop.changed() => {
+                    if *stop.borrow_and_update() == Stop::Now {
+                        self.killed.cancel();
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -120,20 +120,39 @@ fn bin(directory: &Path) -> PathBuf {
     directory.join("bin")
 }
 
-/// A new directory that only this user can enter, with a path short enough for a socket. What a process that drove the
-/// run before and was killed has left there is removed.
-fn private_directory(run: &str) -> Result<tempfile::TempDir, JobApiError> {
-    let name = format!("runner-{run}");
+/// Where a run's directory may be.
+fn places() -> Vec<PathBuf> {
     let set = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let mut places: Vec<PathBuf> = set.into_iter().chain([std::env::temp_dir()]).collect();
-    places.push(PathBuf::from("/tmp"));
+    set.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]).collect()
+}
+
+fn directory_name(run: &str) -> String {
+    format!("runner-{run}")
+}
+
+/// Removes the directory that a process which drove the run and was killed has left; whether there was one. For a run
+/// that no process drives.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_left(run: &str) -> std::io::Result<bool> {
+    let mut removed = false;
+    for place in places() {
+        let left = place.join(directory_name(run));
+        let is_own = left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
+        if is_own {
+            std::fs::remove_dir_all(&left)?;
+            removed = true;
+        }
+    }
+    Ok(removed)
+}
+
+/// A new directory that only this user can enter, with a path short enough for a socket.
+fn private_directory(run: &str) -> Result<tempfile::TempDir, JobApiError> {
+    let (name, places) = (directory_name(run), places());
     let mut reason = String::new();
     for place in &places {
-        let left = place.join(&name);
-        let is_own = left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
-        if is_own && let Err(error) = std::fs::remove_dir_all(&left) {
-            tracing::warn!(path = %left.display(), %error, "cannot remove what is left of the run");
-        }
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix(&name).rand_bytes(0).permissions(Permissions::from_mode(0o700));
         match builder.tempdir_in(place) {

@@ -45,6 +45,7 @@ impl Run {
             aws: Arc::new(SdkClients::new()),
             secrets: Arc::new(EnvironmentSecrets),
             artifacts: ArtifactStore { root: directory.path().join("artifacts") },
+            temporary: directory.path().join("tmp"),
         };
         let engine = ENGINE.get_or_init(|| StepEngine::new().unwrap()).clone();
         let cache = CompiledCache::below(directory.path(), &engine);

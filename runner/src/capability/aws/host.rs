@@ -1,5 +1,6 @@
 //! The contract's CloudFormation interface. Whatever a guest passes is hostile until it has been checked here.
 
+use super::leftovers::CREATE_CHANGE_SET;
 use super::model::{Operations, Page, ResourceChange, StackEvent, StackState};
 use super::request::{self, token_of};
 use super::template::Refusal;
@@ -81,14 +82,13 @@ impl cloudformation::HostStack for AwsView<'_> {
         stack: Resource<Stack>,
         mut options: ChangeSetOptions,
     ) -> Result<Resource<ChangeSet>, Error> {
-        const CALL: &str = "create-change-set";
         let name = self.table.get(&stack)?.name.clone();
-        self.ctx.authorise(CALL, &[Plan, Deploy], &name).await?;
+        self.ctx.authorise_making(CREATE_CHANGE_SET, &[Plan, Deploy], &name, &options.name).await?;
         let parameters = request::parameters(self.table, options.kind, std::mem::take(&mut options.parameters))?;
         let mut request = match request::checked(self.ctx.granted()?, &name, options, parameters) {
             Ok(request) => request,
             Err(Refusal::Missing(missing)) => {
-                return Err(self.ctx.scope.deny("aws", CALL, &name, missing.reason()).await);
+                return Err(self.ctx.scope.deny("aws", CREATE_CHANGE_SET, &name, missing.reason()).await);
             }
             Err(refusal) => return Err(refusal.into()),
         };

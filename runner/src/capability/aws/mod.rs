@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod gate;
 mod host;
+mod leftovers;
 mod lock;
 mod missing;
 mod model;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use client::SdkClients;
 pub use error::AwsError;
+pub use leftovers::remove_change_set;
 pub use model::{
     AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Operations, Page,
     ParameterInput, ResourceChange, StackEvent, StackOutput, StackState,
@@ -50,6 +52,17 @@ impl AwsCtx {
 
     /// Lets a call on a stack pass when any of the operations is granted, and records the decision.
     async fn authorise(&mut self, call: &'static str, any_of: &[AwsOperation], stack: &str) -> Result<(), Error> {
+        self.authorise_making(call, any_of, stack, "").await
+    }
+
+    /// The same for a call that makes something of this name.
+    async fn authorise_making(
+        &mut self,
+        call: &'static str,
+        any_of: &[AwsOperation],
+        stack: &str,
+        name: &str,
+    ) -> Result<(), Error> {
         let grant = self.granted()?;
         let missing = if !grant.permits_stack(stack) {
             let granted = if grant.stacks.is_empty() { "none".to_owned() } else { grant.stacks.join(", ") };
@@ -70,7 +83,7 @@ impl AwsCtx {
         if reading && !self.recorded.insert((call, stack.to_owned())) {
             return Ok(());
         }
-        self.scope.allow("aws", call, stack).await
+        self.scope.allow_making("aws", call, stack, name).await
     }
 
     /// The client, connected and its account verified when it is used for the first time.

@@ -22,6 +22,8 @@ pub struct Process {
     pub(super) grace: Duration,
     copy: Option<JoinHandle<()>>,
     ended: Option<Ended>,
+    /// Something that left the group holds the output open.
+    pub(super) strays: bool,
 }
 
 /// How a process ended.
@@ -85,7 +87,7 @@ impl Process {
             return Err(Error::Failed(format!("`{program}` ended before it could be followed")));
         };
         let copy = tokio::spawn(copy_output(pipe::Receiver::from_owned_fd(read.into()).map_err(failed)?, log));
-        Ok(Self { child, group: Group(pid), grace, copy: Some(copy), ended: None })
+        Ok(Self { child, group: Group(pid), grace, copy: Some(copy), ended: None, strays: false })
     }
 
     /// Waits for the end and for the last of the output.
@@ -99,6 +101,7 @@ impl Process {
             // A background process that keeps the pipe open must not keep the step from ending.
             if tokio::time::timeout(OUTPUT_GRACE, &mut copy).await.is_err() {
                 copy.abort();
+                self.strays = true;
             }
         }
         // What it left running ends with it.

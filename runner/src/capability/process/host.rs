@@ -4,7 +4,7 @@ use super::super::step::Secret;
 use super::super::workspace::relative_path;
 use super::super::{Error, JobScope};
 use super::client::{Ended, Process};
-use super::{ProcessCtx, ProcessView, Programs};
+use super::{ATTEMPT_VARIABLE, ProcessCtx, ProcessView, Programs, mark};
 use crate::host::bindings::runner::process::processes;
 use crate::host::bindings::runner::step::types;
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ impl ProcessCtx {
         for (name, value) in options.env.into_iter().chain(secrets) {
             env.insert(variable(name)?, value);
         }
+        env.insert(ATTEMPT_VARIABLE.to_owned(), mark::mark(&self.scope.name));
+        self.started = true;
         let directory = self.scope.workspace.root().join(relative_path(&options.directory)?);
         let grace = Duration::from_secs(options.grace_seconds.min(MAX_GRACE).into());
         let process = Process::spawn(program, args, &env, &directory, grace, self.scope.log.clone())?;
@@ -108,6 +110,7 @@ impl processes::HostProcess for ProcessView<'_> {
         let process = self.table.get_mut(&process)?;
         let ended = scope.or_cancelled(process.wait()).await?;
         let group = process.group;
+        self.ctx.strays |= process.strays;
         self.ctx.running.retain(|running| *running != group);
         Ok(match ended {
             Ended::Status(status) => processes::Exit::Status(status),

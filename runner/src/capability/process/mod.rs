@@ -3,10 +3,12 @@
 mod client;
 mod error;
 mod host;
+mod mark;
 
 use super::{JobScope, SharedEnvironment};
 use crate::host::bindings::runner::process::processes;
 pub use client::{Ended, Process};
+pub use mark::{ATTEMPT_VARIABLE, end_run};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 /// Which programs a job may start.
@@ -26,18 +28,30 @@ pub struct ProcessCtx {
     /// The whole environment of the job's processes; one may change it for those after it.
     pub(super) env: SharedEnvironment,
     pub(super) running: Vec<client::Group>,
+    /// Something was started.
+    pub(super) started: bool,
+    /// Something goes on where its group cannot be asked for it.
+    pub(super) strays: bool,
 }
 
 impl ProcessCtx {
     /// The context of one attempt. `env` is everything its processes get, before what a call adds.
     pub fn new(scope: JobScope, programs: Programs, env: SharedEnvironment) -> Self {
-        Self { scope, programs, env, running: Vec::new() }
+        Self { scope, programs, env, running: Vec::new(), started: false, strays: false }
     }
 
-    /// Ends every process group the job left behind.
-    pub fn release(&mut self) {
+    /// Ends every process group the job left behind. When the job was asked to end, or something still writes to its
+    /// log, also what has left its group; looking for that takes too long to be done for every job.
+    pub async fn release(&mut self) {
         for group in self.running.drain(..) {
             group.kill();
+        }
+        if self.started && (self.strays || self.scope.cancelled.is_cancelled()) {
+            let name = self.scope.name.clone();
+            match tokio::task::spawn_blocking(move || mark::end_attempt(&name)).await {
+                Ok(ended) => tracing::debug!(ended, "processes outside of their groups"),
+                Err(error) => tracing::error!(%error, "processes of the job were not looked for"),
+            }
         }
     }
 }

@@ -12,22 +12,28 @@ use std::path::PathBuf;
 /// Where the artifacts of one job are kept: a directory of its own, made with the first artifact.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
-    /// Directory with one subdirectory per job.
+    /// Directory with one subdirectory per job, and one for what is not whole yet.
     pub root: PathBuf,
 }
+
+/// Where an artifact is written before it has its name; no job has one that begins with a dot.
+const PARTS: &str = ".parts";
 
 /// Bytes one artifact may have when it passes through a component's memory.
 pub(super) const MAX_ARTIFACT: u64 = 64 << 20;
 
 impl ArtifactStore {
-    /// Writes what the reader gives under the job's name and the path (normalised, relative).
+    /// Writes what the reader gives under the job's name and the path (normalised, relative). It is on the disk when this
+    /// returns.
     ///
     /// # Errors
     /// `Failed` when the disk refuses.
     pub fn store(&self, job: &str, path: &str, content: &mut dyn Read) -> Result<Artifact, Error> {
         let dir = self.dir(job).map_err(|error| artifact_io("store", path, &error))?;
         let mut write = || -> std::io::Result<(u64, String)> {
-            if let Some(parent) = std::path::Path::new(path).parent() {
+            let parts = Dir::open_ambient_dir(self.made(PARTS)?, cap_std::ambient_authority())?;
+            let parent = std::path::Path::new(path).parent();
+            if let Some(parent) = parent {
                 dir.create_dir_all(parent)?;
             }
             let mut digest = Sha256::new();
@@ -45,13 +51,19 @@ impl ArtifactStore {
                 }
             };
             // Under its own name only once it is whole: somebody may be reading what has the name now.
-            let part = format!("{path}.{}.part", uuid::Uuid::new_v4().simple());
-            let mut file = dir.open_with(&part, OpenOptions::new().write(true).create_new(true))?;
-            let done = fill(&mut file).and_then(|()| dir.rename(&part, &dir, path));
+            let part = uuid::Uuid::new_v4().simple().to_string();
+            let mut file = parts.open_with(&part, OpenOptions::new().write(true).create_new(true))?;
+            let done = fill(&mut file).and_then(|()| parts.rename(&part, &dir, path));
             if let Err(error) = done {
-                dir.remove_file(&part)?;
+                parts.remove_file(&part)?;
                 return Err(error);
             }
+            // A name is on the disk when its directory is, and so on upwards.
+            for directory in parent.into_iter().flat_map(std::path::Path::ancestors) {
+                let directory = if directory.as_os_str().is_empty() { std::path::Path::new(".") } else { directory };
+                dir.open(directory)?.sync_all()?;
+            }
+            std::fs::File::open(&self.root)?.sync_all()?;
             Ok((size, format!("sha256:{:x}", digest.finalize())))
         };
         let (size, digest) = write().map_err(|error| artifact_io("store", path, &error))?;
@@ -83,9 +95,28 @@ impl ArtifactStore {
     }
 
     fn dir(&self, job: &str) -> std::io::Result<Dir> {
-        let path = self.root.join(job);
+        Dir::open_ambient_dir(self.made(job)?, cap_std::ambient_authority())
+    }
+
+    fn made(&self, name: &str) -> std::io::Result<PathBuf> {
+        let path = self.root.join(name);
         std::fs::create_dir_all(&path)?;
-        Dir::open_ambient_dir(path, cap_std::ambient_authority())
+        Ok(path)
+    }
+
+    /// Removes what was being written when the process that did it was lost; nobody may be storing. How many files.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove_parts(&self) -> std::io::Result<usize> {
+        let parts = self.root.join(PARTS);
+        let count = match std::fs::read_dir(&parts) {
+            Ok(entries) => entries.count(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        std::fs::remove_dir_all(&parts)?;
+        Ok(count)
     }
 }
 
