@@ -141,6 +141,7 @@ impl Drive {
             self.output.clone(),
         )
         .after(self.shown);
+        let mut seen = report.seen();
         let report = tokio::spawn(report.follow(progressed, logs));
         let mut wait = self.wait;
         let mut typed = None;
@@ -161,7 +162,7 @@ impl Drive {
             if finished != Finished::Blocked {
                 break finished;
             }
-            if !self.ask(&mut typed).await? {
+            if !self.ask(&mut typed, &mut seen).await? {
                 if wait || !self.holds_up().await? {
                     break finished;
                 }
@@ -214,12 +215,15 @@ impl Drive {
     }
 
     /// Asks the person at the terminal; whether the run can go on, by an answer or by what another process did.
-    async fn ask(&self, typed: &mut Option<Typed>) -> Result<bool, Error> {
+    async fn ask(&self, typed: &mut Option<Typed>, seen: &mut watch::Receiver<u64>) -> Result<bool, Error> {
         let terminal = matches!(self.output, Output::Stdout);
         if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }
         let state = state_of(&self.log, &self.record, &self.plan).await?;
+        // What led to the question stands above it, unless whoever shows it does not get on.
+        let shown = seen.wait_for(|seen| *seen >= state.sequence());
+        drop(tokio::time::timeout(Duration::from_secs(2), shown).await);
         for job in state.blocked().collect::<Vec<_>>() {
             let planned = state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };

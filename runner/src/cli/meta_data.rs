@@ -35,9 +35,8 @@ impl MetaData {
             } else if data.is_empty() {
                 print(&format!("run {number} has no meta-data\n"))?;
             } else {
-                print(
-                    &data.iter().map(|(key, value)| format!("{}={}\n", plain(key), plain(value))).collect::<String>(),
-                )?;
+                let lines = data.iter().map(|(key, value)| format!("{}={}", plain(key), plain(value)));
+                print(&(lines.collect::<Vec<_>>().join("\n") + "\n"))?;
             }
             return Ok(ExitStatus::Passed);
         };

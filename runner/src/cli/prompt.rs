@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn each_field_is_checked_at_once_and_asked_again() {
         let (said, values) = asked(&["y", "", "1", "v1", "Europe, mars", "America, ap", ""]).await;
-        expect![[r#"
+        expect![[r"
             Has somebody
             looked at it?
             Release? Continue? [y/N]   As in the change log
@@ -198,7 +198,7 @@ mod tests {
               - us: America
               - ap
             Regions (several with commas between them) [eu]:   `mars` is no choice for `regions`; the choices are: eu, us, ap
-            Regions (several with commas between them) [eu]: Note [nothing]: "#]]
+            Regions (several with commas between them) [eu]: Note [nothing]: "]]
         .assert_eq(&said);
         let expected = [("version", "v1"), ("regions", "us\nap"), ("note", "")];
         assert_eq!(values.unwrap(), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));

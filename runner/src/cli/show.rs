@@ -3,8 +3,8 @@
 use super::error::{Error, ExitStatus};
 use super::opened::Opened;
 use super::plan::{json, print};
-use crate::report::RunSummary;
 use crate::report::show::{RunView, text};
+use crate::report::{Moment, RunSummary};
 use crate::run;
 use clap::Args;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ impl Show {
         let standing = history.standing(opened.is_driven()?);
         let now = run::now();
         let mut summary = RunSummary::new(&opened.record, opened.plan(), standing, now);
-        summary.updated_at = history.updated_at;
+        summary.updated_at = Moment(history.updated_at);
         let files = opened.files()?;
         let view = RunView::new(summary, &history, &files.logs);
         print(&if self.json { json(&view)? } else { text(&view, now, self.all) })?;

@@ -1,6 +1,7 @@
 //! Who did what in a run, and what was granted or refused.
 
-use super::{moment, text};
+use super::moment::{self, Moment};
+use super::text;
 use crate::event::{Event, EventKind};
 use crate::plan::{JobId, Plan};
 use anstyle::{AnsiColor, Style};
@@ -18,8 +19,7 @@ pub struct AuditEntry {
     /// Position in the run's log.
     pub sequence: u64,
     /// When.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub at: u64,
+    pub at: Moment,
     /// What.
     #[serde(flatten)]
     pub act: Act,
@@ -121,7 +121,7 @@ pub fn audit(plan: &Plan, events: Vec<Event>) -> Vec<AuditEntry> {
             }
             _ => return None,
         };
-        Some(AuditEntry { sequence: event.sequence, at: event.at, act })
+        Some(AuditEntry { sequence: event.sequence, at: Moment(event.at), act })
     };
     events.into_iter().filter_map(entry).collect()
 }
@@ -132,7 +132,7 @@ pub fn text(entries: &[AuditEntry]) -> String {
     let mut out = String::new();
     for entry in entries {
         let (style, word, what) = line(&entry.act);
-        let time = moment::for_people(entry.at);
+        let time = moment::for_people(entry.at.0);
         out.push_str(&format!("{DIM}{time}{DIM:#} {style}{word:<9}{style:#} {}\n", text::plain(&what)));
     }
     out

@@ -1,9 +1,10 @@
 //! What has happened to a run and when: the fold of its events with their times.
 
+use super::moment::Moment;
 use crate::event::{Event, EventKind, JobResult};
 use crate::log::RunRecord;
 use crate::plan::{JobId, Plan};
-use crate::run::{Illegal, JobState, RunState, Slots};
+use crate::run::{Illegal, JobState, RunState, Slots, schedule};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,9 +47,8 @@ pub struct Waited {
 /// Who let a run go on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Unblocked {
-    /// When, in milliseconds.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub at: u64,
+    /// When.
+    pub at: Moment,
     /// Who, as they call themselves.
     pub by: String,
     /// The account of the operating system; empty when it is not recorded.
@@ -147,7 +147,7 @@ impl History {
             EventKind::Unblocked { job, by, account, host, .. } => {
                 if let Some(waited) = self.waits.get_mut(job) {
                     let (by, account, host) = (by.clone(), account.clone(), host.clone());
-                    waited.unblocked = Some(Unblocked { at: event.at, by, account, host });
+                    waited.unblocked = Some(Unblocked { at: Moment(event.at), by, account, host });
                 }
             }
             _ => {}
@@ -179,7 +179,7 @@ impl History {
         if let Some(result) = self.state.run_result() {
             return Standing::of(result);
         }
-        let idle = self.state.running_count() == Slots::of(0) && self.state.ready().next().is_none();
+        let idle = self.state.running_count() == Slots::of(0) && schedule(&self.state, Slots::of(1)).is_empty();
         let blocked = self.state.blocked().next().is_some();
         match (idle && blocked, driven) {
             (true, _) => Standing::Blocked,
@@ -223,11 +223,9 @@ pub struct RunSummary {
     /// Number of the run that triggered it.
     pub triggered_by: Option<u64>,
     /// When it was created.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub created_at: u64,
+    pub created_at: Moment,
     /// When its last event was written down: when it is over, its end.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub updated_at: u64,
+    pub updated_at: Moment,
     /// Milliseconds from its creation to its end, or to now while a process drives it, else to its last event.
     pub duration_ms: u64,
 }
@@ -249,8 +247,8 @@ impl RunSummary {
             creator: context.creator.name.clone(),
             source: context.source.clone(),
             triggered_by: context.triggered_from_build_number.parse().ok(),
-            created_at: record.created_at,
-            updated_at: record.updated_at,
+            created_at: Moment(record.created_at),
+            updated_at: Moment(record.updated_at),
             duration_ms: until.saturating_sub(record.created_at),
         }
     }

@@ -13,6 +13,7 @@ mod terminal;
 pub(crate) mod text;
 
 pub use history::{Attempt, History, RunSummary, Standing, Unblocked, Waited};
+pub use moment::Moment;
 pub use terminal::{Output, Terminal};
 
 pub(crate) use text::bytes;

@@ -1,22 +1,19 @@
 //! Points in time as text.
 
-use serde::{Serializer, ser::Error};
+use serde::{Serialize, Serializer, ser::Error};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// RFC 3339 in UTC, for programs.
-pub(crate) fn as_text<S: Serializer>(milliseconds: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    match rfc3339(*milliseconds) {
-        Some(text) => serializer.serialize_str(&text),
-        None => Err(S::Error::custom(format!("{milliseconds} ms after 1970 is no time"))),
-    }
-}
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z. For programs it is RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub u64);
 
-/// As [`as_text`], of what may not have happened yet.
-pub(crate) fn as_optional_text<S: Serializer>(milliseconds: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match milliseconds {
-        Some(milliseconds) => as_text(milliseconds, serializer),
-        None => serializer.serialize_none(),
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match rfc3339(self.0) {
+            Some(text) => serializer.serialize_str(&text),
+            None => Err(S::Error::custom(format!("{} ms after 1970 is no time", self.0))),
+        }
     }
 }
 

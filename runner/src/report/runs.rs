@@ -24,7 +24,7 @@ pub fn table(runs: &[RunSummary], now: u64) -> String {
             format!("{:<12}", beginning(&text::plain(&run.branch), 12)),
             format!("{:<8}", text::plain(&commit)),
             format!("{:>9}", brief(run.duration_ms)),
-            format!("{:>6}", moment::ago(now.saturating_sub(run.created_at))),
+            format!("{:>6}", moment::ago(now.saturating_sub(run.created_at.0))),
             beginning(&text::plain(&run.who()), 6),
         ];
         out.push_str(columns.join(" ").trim_end());
@@ -90,8 +90,8 @@ mod tests {
             creator: "Ana Bolena".to_owned(),
             source: "ui".to_owned(),
             triggered_by: (number == 12).then_some(11),
-            created_at: 1000,
-            updated_at: 1000 + duration_ms,
+            created_at: moment::Moment(1000),
+            updated_at: moment::Moment(1000 + duration_ms),
             duration_ms,
         };
         let runs = [
@@ -101,13 +101,13 @@ mod tests {
             run(3, Standing::Failed, "pipeline.yml", "main", 9_999_999_000),
         ];
         let table = anstream::adapter::strip_str(&table(&runs, 400_000_000)).to_string();
-        expect![[r#"
+        expect![[r"
               RUN STATE         PIPELINE       BRANCH       COMMIT        TOOK    AGE BY
             12345 ▶ running     …ne.deploy.yml feature/a-l… 01234567    59.9 s    4 d Ana B…
                12 ⏸ blocked     pipeline.yml   main         01234567   59m 59s    4 d run 11
                11 ↻ interrupted pipeline.yml                01234567   99h 59m    4 d Ana B…
                 3 ✘ failed      pipeline.yml   main         01234567     115 d    4 d Ana B…
-        "#]]
+        "]]
         .assert_eq(&table);
         assert!(table.lines().all(|line| line.chars().count() <= 80));
     }

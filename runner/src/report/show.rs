@@ -2,8 +2,9 @@
 
 use super::gate::unblock_command;
 use super::history::{History, RunSummary, Standing, Unblocked, Waited};
+use super::moment::{self, Moment};
 use super::runs::mark;
-use super::{moment, text};
+use super::text;
 use crate::agent::LocalAgent;
 use crate::event::{Annotation, Artifact, Outcome};
 use crate::plan::{GateField, Job, JobId, JobKind};
@@ -81,11 +82,9 @@ pub struct AttemptView<'a> {
     /// How it ended; nothing while it runs, and when it was lost with the process that ran it.
     pub outcome: Option<Outcome>,
     /// When it began.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub started_at: u64,
+    pub started_at: Moment,
     /// When it ended, or was found to be lost.
-    #[serde(serialize_with = "super::moment::as_optional_text")]
-    pub ended_at: Option<u64>,
+    pub ended_at: Option<Moment>,
     /// Milliseconds between the two.
     pub duration_ms: Option<u64>,
     /// 0 to 255, or -1 when it never ran to an end.
@@ -106,8 +105,7 @@ pub struct AttemptView<'a> {
 #[derive(Debug, Serialize)]
 pub struct GateView<'a> {
     /// Since when it waits, or has waited.
-    #[serde(serialize_with = "super::moment::as_text")]
-    pub since: u64,
+    pub since: Moment,
     /// What it asks.
     pub prompt: &'a str,
     /// What has to be filled in.
@@ -145,8 +143,8 @@ impl<'a> JobView<'a> {
             AttemptView {
                 attempt: attempt.number,
                 outcome: result.map(|result| result.outcome),
-                started_at: attempt.started_at,
-                ended_at: attempt.ended_at,
+                started_at: Moment(attempt.started_at),
+                ended_at: attempt.ended_at.map(Moment),
                 duration_ms: attempt.ended_at.map(|ended| ended.saturating_sub(attempt.started_at)),
                 exit_status: result.map(|result| result.exit_status),
                 signal: result.map_or("", |result| &result.signal),
@@ -159,7 +157,7 @@ impl<'a> JobView<'a> {
         let state = history.state.state(id);
         let gate = match (&job.kind, history.waited(id)) {
             (JobKind::Gate(gate), Some(Waited { since, unblocked })) => Some(GateView {
-                since: *since,
+                since: Moment(*since),
                 prompt: &gate.prompt,
                 fields: &gate.fields,
                 allowed_teams: &gate.allowed_teams,
@@ -230,13 +228,13 @@ fn head(view: &RunView<'_>, now: u64) -> String {
     let time = match run.state {
         Standing::Running => format!("for {took}"),
         Standing::Blocked | Standing::Interrupted => {
-            format!("last event {}", since(now.saturating_sub(run.updated_at)))
+            format!("last event {}", since(now.saturating_sub(run.updated_at.0)))
         }
         Standing::Passed | Standing::Failed | Standing::Cancelled => format!("took {took}"),
     };
     let who = text::plain(&run.who());
     let who = if who.is_empty() { who } else { format!("{who}, ") };
-    format!("{title}{message}  {DIM}{who}{}, {time}, id {}{DIM:#}\n", moment::for_people(run.created_at), run.id)
+    format!("{title}{message}  {DIM}{who}{}, {time}, id {}{DIM:#}\n", moment::for_people(run.created_at.0), run.id)
 }
 
 fn since(milliseconds: u64) -> String {
@@ -252,8 +250,8 @@ fn describe(job: &JobView<'_>, width: usize, now: u64, out: &mut String) {
     match job.attempts.as_slice() {
         [] => {}
         [.., last] => {
-            let ended = last.ended_at.unwrap_or(now);
-            facts.push(text::duration(ended.saturating_sub(last.started_at)));
+            let ended = last.ended_at.map_or(now, |ended| ended.0);
+            facts.push(text::duration(ended.saturating_sub(last.started_at.0)));
             facts.extend((last.attempt > 1).then(|| format!("attempt {}", last.attempt)));
             facts.extend(last.exit_status.filter(|status| *status > 0).map(|status| format!("exit status {status}")));
         }
@@ -262,7 +260,7 @@ fn describe(job: &JobView<'_>, width: usize, now: u64, out: &mut String) {
     if let Some(gate) = &job.gate {
         match gate.unblocked {
             Some(unblocked) if job.state == JobState::Passed => facts.push(person(unblocked)),
-            _ => facts.push(format!("since {}", moment::for_people(gate.since))),
+            _ => facts.push(format!("since {}", moment::for_people(gate.since.0))),
         }
     }
     if !job.waits_for.is_empty() {
@@ -291,10 +289,10 @@ fn describe(job: &JobView<'_>, width: usize, now: u64, out: &mut String) {
 }
 
 /// Who let a run go on, and when.
-pub(super) fn person(unblocked: &Unblocked) -> String {
+fn person(unblocked: &Unblocked) -> String {
     let Unblocked { at, by, account, host } = unblocked;
     let account = if account.is_empty() { String::new() } else { format!(" ({account} on {host})") };
-    format!("unblocked by {}, {}", text::plain(&format!("{by}{account}")), moment::for_people(*at))
+    format!("unblocked by {}, {}", text::plain(&format!("{by}{account}")), moment::for_people(at.0))
 }
 
 fn row(names: &[&str]) -> String {

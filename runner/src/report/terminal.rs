@@ -34,6 +34,8 @@ pub struct Terminal {
     /// Whether there is nothing to do any more when nobody reads.
     for_reader: bool,
     closed: bool,
+    /// Sequence of the last event that has been shown.
+    seen: watch::Sender<u64>,
 }
 
 /// Where a report goes.
@@ -76,6 +78,7 @@ impl Terminal {
             only: None,
             for_reader: false,
             closed: false,
+            seen: watch::Sender::new(0),
         }
     }
 
@@ -84,6 +87,12 @@ impl Terminal {
     pub fn after(mut self, sequence: u64) -> Self {
         self.shown = sequence;
         self
+    }
+
+    /// Told the sequence of the last event that has been shown.
+    #[must_use]
+    pub fn seen(&self) -> watch::Receiver<u64> {
+        self.seen.subscribe()
     }
 
     /// Shows these jobs only, by name; all when nothing is given. Ends when nobody reads any more.
@@ -131,6 +140,7 @@ impl Terminal {
                     self.show(&event, &mut out);
                 }
                 self.print(&out);
+                self.seen.send_replace(self.state.sequence());
             }
             Err(error) => tracing::warn!(%error, "the report cannot read the run"),
         }

@@ -10,6 +10,7 @@
 //!
 //! Every event is in the log before anything acts on it; what has come in meanwhile is appended in one batch.
 
+use super::account::Account;
 use super::answer::Answer;
 use super::recorder::{Question, RecordError, Recorder, Request};
 use super::schedule::{Command, Slots, schedule};
@@ -392,5 +393,5 @@ pub(crate) fn now() -> u64 {
 /// Who runs this process, for the log.
 pub(crate) fn user() -> String {
     let named = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    named.unwrap_or_else(|_| format!("user id {}", rustix::process::geteuid().as_raw()))
+    named.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| Account::own().name)
 }
