@@ -23,5 +23,6 @@ mod run;
 mod simulation;
 mod strict;
 mod survive;
+mod survive_outside;
 mod tidy;
 mod views;

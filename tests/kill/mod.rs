@@ -1,7 +1,7 @@
 //! Ends the program at every write of its event log and at random moments, goes on, and compares with a run that was
 //! left alone.
 
-use crate::project::{Project, Said, said};
+use crate::project::{Project, Said, on_the_engine, said};
 use runner::event::{EventKind, Outcome, RunResult};
 use runner::log::{EventLog, SqliteLog};
 use runner::plan::{JobId, JobKind};
@@ -27,6 +27,8 @@ pub(crate) enum Kill {
     Full(usize),
     /// After this time.
     At(Duration),
+    /// After this time, with everything it has started.
+    Reboot(Duration),
 }
 
 /// What is left of a run that counts, whatever happened on the way.
@@ -39,6 +41,14 @@ pub(crate) struct Facts {
     meta_data: BTreeMap<String, String>,
     annotations: Vec<(String, String)>,
     artifacts: BTreeMap<(String, String), Vec<u8>>,
+}
+
+impl Facts {
+    /// Without what differs from project to project.
+    pub(crate) fn without_outputs(mut self) -> Self {
+        self.jobs.values_mut().for_each(|(_, outputs)| outputs.clear());
+        self
+    }
 }
 
 /// A run that was left alone.
@@ -92,11 +102,14 @@ impl Victim {
             Kill::After(at) => ("after", at),
             Kill::Power(at) => ("power", at),
             Kill::Full(at) => ("full", at),
-            Kill::At(time) => {
+            Kill::At(time) | Kill::Reboot(time) => {
                 let mut command = self.project.command(arguments);
                 let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
                 std::thread::sleep(time);
                 child.kill().unwrap();
+                if matches!(kill, Kill::Reboot(_)) {
+                    self.processes().iter().for_each(|(pid, _)| drop(Command::new("kill").args(["-9", pid]).output()));
+                }
                 let output = child.wait_with_output().unwrap();
                 return (said(&output), output.status.signal() == Some(9));
             }
@@ -175,6 +188,12 @@ impl Victim {
         passed
     }
 
+    /// Whether steps of the project reach the Docker Engine.
+    fn uses_docker(&self) -> bool {
+        let pipeline = std::fs::read_to_string(self.project.path().join("pipeline.yml")).unwrap();
+        pipeline.contains("docker:")
+    }
+
     pub(crate) fn facts(&self, status: i32) -> Facts {
         let mut facts = Facts {
             status,
@@ -232,11 +251,15 @@ impl Victim {
         while !self.processes().is_empty() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
         }
-        left.extend(self.processes());
+        left.extend(self.processes().into_iter().map(|(pid, line)| format!("{pid}: {line}")));
+        if self.uses_docker() {
+            left.extend(on_the_engine(self.project.path()));
+        }
         left
     }
 
-    fn processes(&self) -> Vec<String> {
+    /// What the program and its descendants are, by number.
+    fn processes(&self) -> Vec<(String, String)> {
         let mark = format!("VICTIM={}", self.mark);
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
         let ours = all.filter(|path| {
@@ -244,7 +267,8 @@ impl Victim {
         });
         ours.filter_map(|path| {
             let line = std::fs::read(path.join("cmdline")).ok().filter(|line| !line.is_empty())?;
-            Some(format!("{}: {}", path.display(), String::from_utf8_lossy(&line).replace('\0', " ")))
+            let pid = path.file_name()?.to_str()?.to_owned();
+            Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
         })
         .collect()
     }
@@ -273,6 +297,14 @@ pub(crate) fn undisturbed(project: Project) -> Undisturbed {
 
 /// Ends the command in a new project, goes on, and compares. Whether it was ended before it was over.
 pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill]) -> bool {
+    let (victim, said, ended) = go_on(project, kills);
+    pretty_assert(&victim.facts(said.status), &expected.facts, &|| format!("{kills:?}\n{}\n{}", said.stdout, said.stderr));
+    ended
+}
+
+/// The same, but for the comparison: the project, what the last command said, and whether the program was ended before
+/// the run was over.
+pub(crate) fn go_on(project: Project, kills: &[Kill]) -> (Victim, Said, bool) {
     let victim = Victim::new(project);
     let mut ended = false;
     for (index, kill) in kills.iter().enumerate() {
@@ -302,8 +334,7 @@ pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill])
         }
     }
     assert_eq!(victim.left(), Vec::<String>::new(), "{}", context());
-    pretty_assert(&victim.facts(said.status), &expected.facts, &context);
-    ended
+    (victim, said, ended)
 }
 
 fn pretty_assert(found: &Facts, expected: &Facts, context: &dyn Fn() -> String) {
