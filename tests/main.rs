@@ -19,6 +19,7 @@ mod outside;
 mod plugins;
 mod project;
 mod real_pipelines;
+mod resume;
 mod run;
 mod simulation;
 mod strict;

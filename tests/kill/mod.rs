@@ -4,7 +4,7 @@
 use crate::project::{Project, Said, on_the_engine, said};
 use runner::event::{EventKind, Outcome, RunResult};
 use runner::log::{EventLog, SqliteLog};
-use runner::plan::{JobId, JobKind};
+use runner::plan::{Job, JobId, JobKind};
 use runner::run::{JobState, RunState};
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::ExitStatusExt;
@@ -74,7 +74,8 @@ fn shim() -> &'static Path {
         let shim = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
         let source = crate::project::root().join("tests/kill/shim.c");
         let flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"];
-        let status = Command::new("cc").args(flags).arg("-o").arg(&shim).arg(source).args(["-ldl", "-lpthread"]).status();
+        let status =
+            Command::new("cc").args(flags).arg("-o").arg(&shim).arg(source).args(["-ldl", "-lpthread"]).status();
         assert!(status.unwrap().success(), "the shim cannot be compiled");
         shim
     })
@@ -126,11 +127,8 @@ impl Victim {
     pub(crate) fn finish(&self) -> Said {
         let mut last = String::new();
         for _ in 0..8 {
-            let said = if self.log().is_some() {
-                self.project.runner(&["resume"])
-            } else {
-                self.project.runner(&["run"])
-            };
+            let said =
+                if self.log().is_some() { self.project.runner(&["resume"]) } else { self.project.runner(&["run"]) };
             let over = said.status == 2 && said.stderr.contains("no run of this project was interrupted");
             let waits = said.status == 5 || over && said.stderr.contains("waits for a person");
             if waits {
@@ -141,7 +139,7 @@ impl Victim {
             } else if over {
                 // Over just when it was ended: its result is in the log.
                 let result = self.runs().first().and_then(|(_, state)| state.run_result());
-                let status = if result == Some(RunResult::Passed) { 0 } else { 1 };
+                let status = i32::from(result != Some(RunResult::Passed));
                 return Said { status, ..said };
             } else if matches!(said.status, 0 | 1) {
                 return said;
@@ -209,6 +207,7 @@ impl Victim {
             for (id, job) in state.plan().jobs() {
                 labels.insert(job.name.clone(), job.label.clone());
                 if state.state(id) != JobState::Removed && !matches!(job.kind, JobKind::Wait) {
+                    self.check_log(&self.ids()[number], job, state.attempt(id));
                     let outputs = state.result(id).map(|result| format!("{:?} {:?}", result.outputs, result.message));
                     let fact = (state.state(id), outputs.unwrap_or_default());
                     let other = facts.jobs.insert((number, job.label.clone()), fact);
@@ -227,6 +226,15 @@ impl Victim {
         }
         facts.annotations.sort();
         facts
+    }
+
+    /// What a job said is on the disk when its end is.
+    fn check_log(&self, run: &str, job: &Job, attempt: u32) {
+        if job.label.starts_with("part ") {
+            let log = self.project.path().join(".runner/runs").join(run).join("logs");
+            let log = std::fs::read_to_string(log.join(format!("{}.{attempt}.log", job.name))).unwrap();
+            assert!(log.contains(&job.label), "the log of {} has only {log:?}", job.label);
+        }
     }
 
     fn ids(&self) -> Vec<String> {
@@ -263,7 +271,8 @@ impl Victim {
         let mark = format!("VICTIM={}", self.mark);
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
         let ours = all.filter(|path| {
-            std::fs::read(path.join("environ")).is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
+            std::fs::read(path.join("environ"))
+                .is_ok_and(|text| text.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
         });
         ours.filter_map(|path| {
             let line = std::fs::read(path.join("cmdline")).ok().filter(|line| !line.is_empty())?;
@@ -298,7 +307,9 @@ pub(crate) fn undisturbed(project: Project) -> Undisturbed {
 /// Ends the command in a new project, goes on, and compares. Whether it was ended before it was over.
 pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill]) -> bool {
     let (victim, said, ended) = go_on(project, kills);
-    pretty_assert(&victim.facts(said.status), &expected.facts, &|| format!("{kills:?}\n{}\n{}", said.stdout, said.stderr));
+    pretty_assert(&victim.facts(said.status), &expected.facts, &|| {
+        format!("{kills:?}\n{}\n{}", said.stdout, said.stderr)
+    });
     ended
 }
 
@@ -314,7 +325,8 @@ pub(crate) fn go_on(project: Project, kills: &[Kill]) -> (Victim, Said, bool) {
         let known = was_ended || matches!(said.status, 0 | 1 | 2 | 5);
         assert!(known, "{kills:?}: {} {}\n{}", said.status, said.stdout, said.stderr);
         if let (Kill::Full(_), true) = (kill, was_ended) {
-            assert!(said.stderr.contains("disk"), "{kills:?}: {}", said.stderr);
+            let told = if victim.log().is_some() { "runner resume 1" } else { "free space on the disk" };
+            assert!(said.stderr.contains(told), "{kills:?}: {}", said.stderr);
             // Nobody has to come back for what ran: it was ended and cleaned up.
             assert_eq!(victim.left(), Vec::<String>::new(), "{kills:?}: {}", said.stderr);
         }

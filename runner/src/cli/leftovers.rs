@@ -31,12 +31,7 @@ pub(super) struct Removed {
 /// # Errors
 /// When the engine or the disk refuses: another attempt could meet what is left. A change set that stays is no error;
 /// it changes nothing by itself, and a warning tells of it.
-pub(super) async fn remove(
-    run: &str,
-    files: &RunFiles,
-    state: &RunState,
-    events: &[Event],
-) -> Result<Removed, Error> {
+pub(super) async fn remove(run: &str, files: &RunFiles, state: &RunState, events: &[Event]) -> Result<Removed, Error> {
     let mut removed = Removed::default();
     let id = run.to_owned();
     // Before everything else: what still runs could make more of the rest.

@@ -152,9 +152,8 @@ pub fn remove_left(run: &str) -> std::io::Result<bool> {
 
 fn left(run: &str) -> impl Iterator<Item = PathBuf> {
     let name = directory_name(run);
-    let is_own = |left: &PathBuf| {
-        left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw())
-    };
+    let is_own =
+        |left: &PathBuf| left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
     places().into_iter().map(move |place| place.join(&name)).filter(is_own)
 }
 

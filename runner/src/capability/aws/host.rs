@@ -1,9 +1,9 @@
 //! The contract's CloudFormation interface. Whatever a guest passes is hostile until it has been checked here.
 
+use super::leftovers::CREATE_CHANGE_SET;
 use super::model::{Operations, Page, ResourceChange, StackEvent, StackState};
 use super::request::{self, token_of};
 use super::template::Refusal;
-use super::leftovers::CREATE_CHANGE_SET;
 use super::{AwsError, AwsView, ChangeSet, Stack, gate};
 use crate::capability::Error;
 use crate::host::bindings::runner::aws::cloudformation::{
