@@ -13,6 +13,8 @@ mod examples;
 mod format_page;
 mod hostile;
 mod log_contract;
+mod log_damage;
+mod log_schema;
 mod mutations;
 mod outside;
 mod plugins;

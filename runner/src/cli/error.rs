@@ -130,6 +130,8 @@ impl From<LogError> for Error {
             LogError::NoSuchRun(_) | LogError::Ambiguous(_) => {
                 Self::usage(error.to_string()).help("write the number that `runner run` printed")
             }
+            LogError::Damaged { .. } => Self::environment(error.to_string())
+                .help("`runner repair` makes a new one of everything that is whole, and keeps the damaged one"),
             _ => Self::environment(error.to_string()),
         }
     }

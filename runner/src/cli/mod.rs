@@ -11,6 +11,7 @@ mod opened;
 mod plan;
 mod prepare;
 mod project;
+mod repair;
 mod resume;
 mod retry;
 mod run;
@@ -60,6 +61,7 @@ enum Command {
     Unblock(unblock::Unblock),
     Retry(retry::Retry),
     Resume(resume::Resume),
+    Repair(repair::Repair),
     Schema(schema::Schema),
 }
 
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Unblock(unblock) => unblock.run().await,
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
+            Command::Repair(repair) => repair.run(),
             Command::Schema(schema) => schema.run(),
         }
     });

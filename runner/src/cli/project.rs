@@ -134,7 +134,12 @@ impl Project {
             Ok(())
         };
         make().map_err(|error| Error::environment(format!("cannot make {}: {error}", home.display())))?;
-        Ok(SqliteLog::open(&home.join("runs.db"))?)
+        Ok(SqliteLog::open(&self.database())?)
+    }
+
+    /// Where that log is.
+    pub(super) fn database(&self) -> PathBuf {
+        self.home().join("runs.db")
     }
 
     /// The files of a run, made when they are not there.

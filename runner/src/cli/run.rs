@@ -6,14 +6,13 @@ use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
 use crate::event::{Event, EventKind};
-use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::log::{EventLog, RunRecord, SqliteLog, plan_digest};
 use crate::pipeline::{Diagnostic, Source};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::Output;
 use crate::run::{self, Answer};
 use clap::Args;
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -82,7 +81,7 @@ impl Created {
         let id = uuid::Uuid::now_v7().to_string();
         let plan = Arc::new(plan);
         let json = serde_json::to_vec(&*plan).map_err(|error| Error::environment(error.to_string()))?;
-        let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };
+        let kind = EventKind::RunCreated { plan: plan_digest(&json) };
         let record = log.create(&id, &plan, &Event { sequence: 1, at: run::now(), kind }).await?;
         let files = project.run_files(&id)?;
         Ok(Self { project, log, record, plan, files })
