@@ -2,19 +2,19 @@
 
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
-use super::project::{Project, RunFiles, cache_directory};
+use super::project::{Project, RunFiles, cache_directory, state_directory};
 use super::trigger::LocalTriggers;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
-use crate::event::{Event, EventKind, RunResult};
-
+use crate::event::{EventKind, RunResult};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
+use crate::queue::{ByGroup, SqliteQueue};
 use crate::report::{Output, Terminal};
-use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
+use crate::run::{self, Answer, Driver, Finished, JobState, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal, Write};
@@ -31,7 +31,8 @@ pub(super) struct Drive {
     pub(super) project: Project,
     pub(super) log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
-    pub(super) plan: Arc<Plan>,
+    /// Where the run stands, as far as its log has been read.
+    pub(super) state: RunState,
     pub(super) files: RunFiles,
     /// The plan's components, and the way to more of them.
     pub(super) uploader: Arc<Uploader>,
@@ -90,7 +91,7 @@ impl Drive {
     }
 
     /// Drives until the run is over, or blocked and nobody here can answer.
-    pub(super) async fn drive(self) -> Result<Finished, Error> {
+    pub(super) async fn drive(mut self) -> Result<Finished, Error> {
         let Some(_lock) = self.files.lock()? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
@@ -104,7 +105,7 @@ impl Drive {
             triggers: Arc::new(LocalTriggers {
                 directory: self.project.directory.clone(),
                 parent: self.record.clone(),
-                context: self.plan.context.clone(),
+                context: self.state.base().context.clone(),
                 depth: self.depth,
                 slots: self.slots,
                 stop: self.stop.clone(),
@@ -128,19 +129,25 @@ impl Drive {
         let report = Terminal::new(
             log.clone(),
             self.record.clone(),
-            self.plan.clone(),
+            self.state.base().clone(),
             self.files.logs.clone(),
             self.output.clone(),
         )
         .after(self.shown);
         let report = tokio::spawn(report.follow(progressed, logs));
+        let queue = Arc::new(ByGroup::over(Arc::new(SqliteQueue::new(state_directory().join("queue")))));
+        let (waits, waited) = mpsc::unbounded_channel();
+        tokio::spawn(tell_waits(waited, self.output.clone()));
         let mut wait = self.wait;
         let finished = loop {
-            let state = state_of(&self.log, &self.record, &self.plan).await?;
+            // Another process may have driven the run until this one took it.
+            run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
             let driver = Driver {
                 run: self.record.id.clone(),
-                state,
+                state: self.state.clone(),
                 log: log.clone(),
+                queue: queue.clone(),
+                waits: waits.clone(),
                 executor: agent.clone(),
                 slots: self.slots,
                 stop: self.stop.clone(),
@@ -169,22 +176,23 @@ impl Drive {
     }
 
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.
-    async fn holds_up(&self) -> Result<bool, Error> {
-        let state = state_of(&self.log, &self.record, &self.plan).await?;
+    async fn holds_up(&mut self) -> Result<bool, Error> {
+        run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
+        let state = &self.state;
         let counts = |gate: &Gate| gate.blocked_state != BlockedState::Passed;
         let kinds = state.blocked().map(|job| state.plan().job(job).kind.clone());
         Ok(self.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
     }
 
     /// Asks the person at the terminal; whether something was unblocked.
-    async fn ask(&self) -> Result<bool, Error> {
+    async fn ask(&mut self) -> Result<bool, Error> {
         let terminal = matches!(self.output, Output::Stdout);
         if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }
-        let state = state_of(&self.log, &self.record, &self.plan).await?;
-        for job in state.blocked().collect::<Vec<_>>() {
-            let planned = state.plan().job(job);
+        run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
+        for job in self.state.blocked().collect::<Vec<_>>() {
+            let planned = self.state.plan().job(job);
             let JobKind::Gate(gate) = &planned.kind else { continue };
             let (label, gate) = (planned.label.clone(), gate.clone());
             // Reading the terminal blocks; what waits there is left behind when the program is interrupted.
@@ -194,9 +202,14 @@ impl Drive {
                 _ = tokio::signal::ctrl_c() => None,
             };
             if let Some(fields) = answer {
-                let kind = EventKind::Unblocked { job, by: run::user(), fields };
-                let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
-                self.log.append(&self.record.id, &[event]).await?;
+                let fact = |_: &RunState| {
+                    Ok::<_, Error>(EventKind::Unblocked { job, by: run::user(), fields: fields.clone() })
+                };
+                let recorded = run::append(&*self.log, &self.record.id, &mut self.state, fact).await;
+                // Somebody else may have been faster.
+                if self.state.state(job) == JobState::Blocked {
+                    recorded?;
+                }
                 return Ok(true);
             }
         }
@@ -274,10 +287,16 @@ pub(super) fn slots(jobs: Option<u32>) -> Slots {
     )
 }
 
-/// The state a run's log gives.
-pub(super) async fn state_of(log: &SqliteLog, record: &RunRecord, plan: &Arc<Plan>) -> Result<RunState, Error> {
-    let events = log.read(&record.id, 0).await?;
-    Ok(RunState::replay(plan.clone(), &events).map_err(DriveError::from)?)
+/// Says which concurrency groups are full outside the run, where the run reports.
+async fn tell_waits(mut waited: mpsc::UnboundedReceiver<String>, output: Output) {
+    while let Some(group) = waited.recv().await {
+        let line = format!("waiting for other runs in the concurrency group `{group}`");
+        match &output {
+            // A closed standard error keeps no run from waiting.
+            Output::Stdout => drop(writeln!(std::io::stderr(), "{line}")),
+            Output::Log(log) => log.line(&line),
+        }
+    }
 }
 
 /// The components of a plan made before, found again.

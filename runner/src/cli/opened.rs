@@ -5,16 +5,17 @@ use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, uploader};
 use super::project::Project;
 use crate::capability::docker;
-use crate::event::{Event, EventKind};
+use crate::event::EventKind;
 use crate::host::StepEngine;
-use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
-use crate::plan::{JobId, JobKind, Plan};
+use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::plan::{JobId, JobKind};
 use crate::report::Output;
-use crate::run::{self, DriveError, RunState, Slots};
+use crate::run::{self, RunState, Slots};
 use clap::Args;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 /// Which project, and how a run of it is driven further.
@@ -36,7 +37,8 @@ pub(super) struct Opened {
     project: Project,
     log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
-    plan: Arc<Plan>,
+    /// As far as the log has been read.
+    state: Mutex<RunState>,
 }
 
 impl Further {
@@ -52,15 +54,16 @@ impl Further {
             },
         };
         let (record, plan) = log.open(&reference).await?;
-        Ok(Opened { project, log, record, plan: Arc::new(plan) })
+        Ok(Opened { project, log, record, state: Mutex::new(RunState::new(Arc::new(plan))) })
     }
 }
 
 impl Opened {
-    /// Where the run stands.
+    /// Where the run stands. What was read before is not read again.
     pub(super) async fn state(&self) -> Result<RunState, Error> {
-        let events = self.log.read(&self.record.id, 0).await?;
-        Ok(RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?)
+        let mut state = self.state.lock().await;
+        run::catch_up(&*self.log, &self.record.id, &mut state).await?;
+        Ok(state.clone())
     }
 
     /// Appends the fact that follows from the run's state, however often that changes meanwhile; the state before.
@@ -68,15 +71,14 @@ impl Opened {
         &self,
         mut fact: impl FnMut(&RunState) -> Result<EventKind, Error>,
     ) -> Result<RunState, Error> {
-        loop {
-            let state = self.state().await?;
-            let event = Event { sequence: state.sequence() + 1, at: run::now(), kind: fact(&state)? };
-            match self.log.append(&self.record.id, &[event]).await {
-                Ok(()) => return Ok(state),
-                Err(LogError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let mut state = self.state.lock().await;
+        let mut before = None;
+        run::append(&*self.log, &self.record.id, &mut state, |state| {
+            before = Some(state.clone());
+            fact(state)
+        })
+        .await?;
+        Ok(before.unwrap_or_else(|| state.clone()))
     }
 
     /// Whether another process drives the run.
@@ -107,7 +109,7 @@ impl Opened {
             project: self.project,
             log: self.log,
             record: self.record,
-            plan: self.plan,
+            state,
             files,
             uploader,
             answers: HashMap::new(),

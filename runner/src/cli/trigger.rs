@@ -101,7 +101,7 @@ impl LocalTriggers {
             project: created.project,
             log: created.log,
             record: created.record,
-            plan: created.plan,
+            state: created.state,
             files: created.files,
             uploader,
             answers: HashMap::new(),

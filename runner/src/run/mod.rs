@@ -1,12 +1,15 @@
 //! One execution of a plan: what state it is in, what happens next, and the loop that makes it happen.
 
 mod answer;
+mod append;
 mod drive;
+mod lease;
 mod recorder;
 mod schedule;
 mod state;
 
 pub use answer::answer;
+pub use append::{append, catch_up};
 pub use drive::{Answer, Assignment, DriveError, Driver, Executor, Finished, Stop};
 pub use recorder::{Question, RecordError, Recorder, Request};
 pub use schedule::{Command, Slots, schedule};
