@@ -1,7 +1,7 @@
 //! What every event log promises, checked for each of them.
 
 use runner::event::{Event, EventKind, RunResult};
-use runner::log::{EventLog, LogError, MemoryLog, SqliteLog};
+use runner::log::{EventLog, LogError, MemoryLog, SqliteLog, plan_digest};
 use runner::plan::{BuildContext, Plan};
 
 fn plan() -> Plan {
@@ -15,7 +15,7 @@ fn plan() -> Plan {
 
 fn event(sequence: u64) -> Event {
     let kind = match sequence {
-        1 => EventKind::RunCreated { plan: "sha256:0".to_owned() },
+        1 => EventKind::RunCreated { plan: plan_digest(&serde_json::to_vec(&plan()).unwrap()) },
         2 => EventKind::MetaDataSet { key: "k".to_owned(), value: "ü\n\"".to_owned() },
         _ => EventKind::RunFinished { result: RunResult::Passed },
     };

@@ -105,6 +105,7 @@ impl Project {
         std::fs::create_dir_all(&home).unwrap();
         command.args(arguments).current_dir(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("RUNNER_STATE_DIR", home.join("state"));
         command.env("HOME", home).env("USER", "tester").env("NO_COLOR", "1");
         // Shared by all tests: compiling the same components again and again would be most of their time.
         command.env("RUNNER_CACHE_DIR", cache());

@@ -9,7 +9,7 @@ use runner::plan::{
     BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Notification, Plan, StepJob, grant::Grants,
 };
 use runner::run::{Command, JobState, RunState, Slots, schedule};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// A step that may start these programs.
@@ -141,7 +141,7 @@ impl Simulation {
     /// Does what can be done.
     fn act(&mut self) {
         loop {
-            let commands = schedule(&self.state, self.slots);
+            let commands = schedule(&self.state, self.slots, &HashSet::new());
             if commands.is_empty() {
                 break;
             }

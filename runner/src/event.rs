@@ -164,6 +164,20 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// Whether somebody else than the process that drives the run may write it: what a person asks for.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Unblocked { .. }
+                | Self::CancelRequested { .. }
+                | Self::JobCancelRequested { .. }
+                | Self::JobsRetried { .. }
+        )
+    }
+}
+
 /// How an attempt of a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobResult {

@@ -9,5 +9,6 @@ pub mod host; // one component on wasmtime
 pub mod log; // where events are kept
 pub mod pipeline; // YAML text to pipeline
 pub mod plan; // pipeline to jobs
+pub mod queue; // who may work on what
 pub mod report; // readers of events
 pub mod run; // one execution of a plan

@@ -1,11 +1,10 @@
 //! Letting go of runs: what there is, what of it is beyond the limits, and taking it away.
 
-use super::drive::state_of;
 use super::error::Error;
 use super::project::{Project, cache_directory};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::plan::retention::{Beyond, Kept, Retention, Standing};
-use crate::run::now;
+use crate::run::{RunState, catch_up, now};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -202,8 +201,9 @@ async fn standing(project: &Project, log: &SqliteLog, record: &RunRecord) -> Res
             return Ok(Standing::Interrupted);
         }
     };
-    let state = state_of(log, record, &Arc::new(plan)).await;
-    let waits = state.is_ok_and(|state| state.blocked().next().is_some());
+    let mut state = RunState::new(Arc::new(plan));
+    let caught_up = catch_up(log, &record.id, &mut state).await;
+    let waits = caught_up.is_ok() && state.blocked().next().is_some();
     Ok(if waits { Standing::Blocked } else { Standing::Interrupted })
 }
 

@@ -3,7 +3,7 @@
 use super::collect::collect_now_and_then;
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
-use super::project::{Project, RunFiles, cache_directory};
+use super::project::{Project, RunFiles, cache_directory, state_directory};
 use super::prompt::{Typed, ask_person};
 use super::trigger::LocalTriggers;
 use super::unblock::signed;
@@ -11,13 +11,14 @@ use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
-use crate::event::{Event, RunResult};
+use crate::event::RunResult;
 use crate::host::Services;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
+use crate::queue::{ByGroup, SqliteQueue};
 use crate::report::{Output, Terminal};
-use crate::run::{self, Answer, DriveError, Driver, Finished, RunState, Slots, Stop};
+use crate::run::{self, Answer, DriveError, Driver, Finished, JobState, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::fs::File;
@@ -35,7 +36,8 @@ pub(super) struct Drive {
     pub(super) project: Project,
     pub(super) log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
-    pub(super) plan: Arc<Plan>,
+    /// Where the run stands, as far as its log has been read.
+    pub(super) state: RunState,
     pub(super) files: RunFiles,
     /// The run, taken for this process; taken when it is driven unless it is already.
     pub(super) lock: Option<File>,
@@ -112,7 +114,7 @@ impl Drive {
             triggers: Arc::new(LocalTriggers {
                 directory: self.project.directory.clone(),
                 parent: self.record.clone(),
-                context: self.plan.context.clone(),
+                context: self.state.base().context.clone(),
                 depth: self.depth,
                 slots: self.slots,
                 stop: self.stop.clone(),
@@ -136,21 +138,27 @@ impl Drive {
         let report = Terminal::new(
             log.clone(),
             self.record.clone(),
-            self.plan.clone(),
+            self.state.base().clone(),
             self.files.logs.clone(),
             self.output.clone(),
         )
         .after(self.shown);
         let mut seen = report.seen();
         let report = tokio::spawn(report.follow(progressed, logs));
+        let queue = Arc::new(ByGroup::over(Arc::new(SqliteQueue::new(state_directory().join("queue")))));
+        let (waits, waited) = mpsc::unbounded_channel();
+        tokio::spawn(tell_waits(waited, self.output.clone()));
         let mut wait = self.wait;
         let mut typed = None;
         let finished = loop {
-            let state = state_of(&self.log, &self.record, &self.plan).await?;
+            // Another process may have driven the run until this one took it.
+            run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
             let driver = Driver {
                 run: self.record.id.clone(),
-                state,
+                state: self.state.clone(),
                 log: log.clone(),
+                queue: queue.clone(),
+                waits: waits.clone(),
                 executor: agent.clone(),
                 slots: self.slots,
                 stop: self.stop.clone(),
@@ -207,20 +215,22 @@ impl Drive {
     }
 
     /// Whether the run was triggered and waits where waiting does not count as passed: then its parent waits as well.
-    async fn holds_up(&self) -> Result<bool, Error> {
-        let state = state_of(&self.log, &self.record, &self.plan).await?;
+    async fn holds_up(&mut self) -> Result<bool, Error> {
+        run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
+        let state = &self.state;
         let counts = |gate: &Gate| gate.blocked_state != BlockedState::Passed;
         let kinds = state.blocked().map(|job| state.plan().job(job).kind.clone());
         Ok(self.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
     }
 
     /// Asks the person at the terminal; whether the run can go on, by an answer or by what another process did.
-    async fn ask(&self, typed: &mut Option<Typed>, seen: &mut watch::Receiver<u64>) -> Result<bool, Error> {
+    async fn ask(&mut self, typed: &mut Option<Typed>, seen: &mut watch::Receiver<u64>) -> Result<bool, Error> {
         let terminal = matches!(self.output, Output::Stdout);
         if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }
-        let state = state_of(&self.log, &self.record, &self.plan).await?;
+        run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
+        let state = self.state.clone();
         // What led to the question stands above it, unless whoever shows it does not get on.
         let shown = seen.wait_for(|seen| *seen >= state.sequence());
         drop(tokio::time::timeout(Duration::from_secs(2), shown).await);
@@ -247,12 +257,13 @@ impl Drive {
                 return Ok(false);
             };
             let kind = Answer { fields, ..answer }.unblocks(job);
-            let event = Event { sequence: state.sequence() + 1, at: run::now(), kind };
-            return match self.log.append(&self.record.id, &[event]).await {
-                // Another process was faster; what it did may have unblocked the run.
-                Ok(()) | Err(LogError::Conflict { .. }) => Ok(true),
-                Err(error) => Err(error.into()),
-            };
+            let fact = |_: &RunState| Ok::<_, Error>(kind.clone());
+            let recorded = run::append(&*self.log, &self.record.id, &mut self.state, fact).await;
+            // Somebody else may have been faster.
+            if self.state.state(job) == JobState::Blocked {
+                recorded?;
+            }
+            return Ok(true);
         }
         Ok(false)
     }
@@ -295,10 +306,16 @@ pub(super) fn slots(jobs: Option<u32>) -> Slots {
     )
 }
 
-/// The state a run's log gives.
-pub(super) async fn state_of(log: &SqliteLog, record: &RunRecord, plan: &Arc<Plan>) -> Result<RunState, Error> {
-    let events = log.read(&record.id, 0).await?;
-    Ok(RunState::replay(plan.clone(), &events).map_err(DriveError::from)?)
+/// Says which concurrency groups are full outside the run, where the run reports.
+async fn tell_waits(mut waited: mpsc::UnboundedReceiver<String>, output: Output) {
+    while let Some(group) = waited.recv().await {
+        let line = format!("waiting for other runs in the concurrency group `{group}`");
+        match &output {
+            // A closed standard error keeps no run from waiting.
+            Output::Stdout => drop(writeln!(std::io::stderr(), "{line}")),
+            Output::Log(log) => log.line(&line),
+        }
+    }
 }
 
 /// The components of a plan made before, found again.

@@ -4,7 +4,7 @@ use super::diagnostic;
 use crate::log::LogError;
 use crate::pipeline::lint::Findings;
 use crate::pipeline::{Diagnostic, Source};
-use crate::run::DriveError;
+use crate::run::{DriveError, Illegal};
 use std::process::ExitCode;
 
 /// How the program ends. The numbers are part of its interface.
@@ -131,6 +131,8 @@ impl From<LogError> for Error {
                 Self::usage(error.to_string()).help("write the number that `runner run` printed")
             }
             LogError::Full { .. } => Self::environment(error.to_string()).help("free space on the disk"),
+            LogError::Damaged { .. } => Self::environment(error.to_string())
+                .help("`runner repair` makes a new one of everything that is whole, and keeps the damaged one"),
             _ => Self::environment(error.to_string()),
         }
     }
@@ -140,7 +142,13 @@ impl From<DriveError> for Error {
     fn from(error: DriveError) -> Self {
         match error {
             DriveError::Log(error) => error.into(),
-            DriveError::Illegal(_) => Self::environment(error.to_string()),
+            DriveError::Taken | DriveError::Queue(_) | DriveError::Illegal(_) => Self::environment(error.to_string()),
         }
+    }
+}
+
+impl From<Illegal> for Error {
+    fn from(illegal: Illegal) -> Self {
+        Self::usage(illegal.to_string())
     }
 }

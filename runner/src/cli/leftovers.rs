@@ -8,6 +8,7 @@ use crate::capability::docker::{self, Swept};
 use crate::capability::{aws, process};
 use crate::event::{Event, EventKind};
 use crate::host::Services;
+use crate::log::EventLog;
 use crate::plan::{JobId, JobKind, StepJob};
 use crate::run::RunState;
 use std::fmt::{self, Display, Formatter};
@@ -31,7 +32,12 @@ pub(super) struct Removed {
 /// # Errors
 /// When the engine or the disk refuses: another attempt could meet what is left. A change set that stays is no error;
 /// it changes nothing by itself, and a warning tells of it.
-pub(super) async fn remove(run: &str, files: &RunFiles, state: &RunState, events: &[Event]) -> Result<Removed, Error> {
+pub(super) async fn remove(
+    run: &str,
+    files: &RunFiles,
+    state: &RunState,
+    log: &dyn EventLog,
+) -> Result<Removed, Error> {
     let mut removed = Removed::default();
     let id = run.to_owned();
     // Before everything else: what still runs could make more of the rest.
@@ -50,8 +56,10 @@ pub(super) async fn remove(run: &str, files: &RunFiles, state: &RunState, events
         let swept = docker::sweep(&*services.docker, run).await;
         removed.docker = swept.map_err(|error| Error::environment(error.to_string()))?;
     }
-    for (job, step) in lost {
-        removed.change_sets += change_sets(run, state, job, step, events, &services).await;
+    let deploys = lost.into_iter().filter(|(_, step)| step.grants.aws.is_some());
+    for (job, step) in deploys {
+        let events = log.read(run, 0).await?;
+        removed.change_sets += change_sets(run, state, job, step, &events, &services).await;
     }
     let fault = |error: std::io::Error| Error::environment(format!("cannot remove what lost jobs have left: {error}"));
     removed.files += services.artifacts.remove_parts().map_err(fault)?;

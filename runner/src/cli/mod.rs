@@ -20,6 +20,7 @@ mod plan;
 mod prepare;
 mod project;
 mod prompt;
+mod repair;
 mod resume;
 mod retry;
 mod run;
@@ -83,6 +84,7 @@ enum Command {
     Retry(retry::Retry),
     Resume(resume::Resume),
     Gc(gc::Gc),
+    Repair(repair::Repair),
     Schema(schema::Schema),
 }
 
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
             Command::Gc(gc) => gc.run().await,
+            Command::Repair(repair) => repair.run(),
             Command::Schema(schema) => schema.run(),
         }
     });

@@ -12,13 +12,13 @@ use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::{History, Output};
-use crate::run::{self, DriveError, RunState, Slots, Stop, schedule};
+use crate::run::{self, DriveError, RunState, Slots, Stop};
 use clap::Args;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
 /// Which project, and how a run of it is driven further.
@@ -53,6 +53,8 @@ pub(super) struct Opened {
     pub(super) log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
     pub(super) plan: Arc<Plan>,
+    /// As far as the log has been read.
+    state: Mutex<RunState>,
 }
 
 impl Further {
@@ -122,6 +124,12 @@ pub(super) enum Standing {
 }
 
 impl Opened {
+    pub(super) fn new(project: Project, log: Arc<SqliteLog>, record: RunRecord, plan: Plan) -> Self {
+        let plan = Arc::new(plan);
+        let state = Mutex::new(RunState::new(plan.clone()));
+        Self { project, log, record, plan, state }
+    }
+
     /// Finds a run of a project by its number or identifier; the newest one when none is named.
     pub(super) async fn find(directory: &Path, reference: Option<&str>) -> Result<Self, Error> {
         let project = Project::open(directory)?;
@@ -134,7 +142,7 @@ impl Opened {
             },
         };
         let (record, plan) = log.open(&reference).await?;
-        Ok(Self { project, log, record, plan: Arc::new(plan) })
+        Ok(Self::new(project, log, record, plan))
     }
 
     /// The project it is a run of.
@@ -165,13 +173,13 @@ impl Opened {
     /// The run of this identifier.
     async fn of(project: Project, log: Arc<SqliteLog>, id: &str) -> Result<Self, Error> {
         let (record, plan) = log.open(id).await?;
-        Ok(Self { project, log, record, plan: Arc::new(plan) })
+        Ok(Self::new(project, log, record, plan))
     }
 
     /// The run of this identifier, if there is one.
     pub(super) async fn if_there(project: Project, log: Arc<SqliteLog>, id: &str) -> Result<Option<Self>, Error> {
         match log.open(id).await {
-            Ok((record, plan)) => Ok(Some(Self { project, log, record, plan: Arc::new(plan) })),
+            Ok((record, plan)) => Ok(Some(Self::new(project, log, record, plan))),
             Err(LogError::NoSuchRun(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -201,9 +209,7 @@ impl Opened {
     pub(super) async fn remove_leftovers(&self) -> Result<Removed, Error> {
         let files = self.project.run_files(&self.record.id)?;
         let Some(_lock) = files.lock()? else { return Ok(Removed::default()) };
-        let events = self.log.read(&self.record.id, 0).await?;
-        let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
-        leftovers::remove(&self.record.id, &files, &state, &events).await
+        leftovers::remove(&self.record.id, &files, &self.state().await?, &*self.log).await
     }
 
     /// How the run stands.
@@ -215,14 +221,18 @@ impl Opened {
         if self.is_driven()? {
             return Ok(Standing::Driven);
         }
-        let is_idle = state.running_count() == Slots::of(0) && schedule(&state, Slots::of(1)).is_empty();
-        Ok(if is_idle && state.blocked().next().is_some() { Standing::Blocked } else { Standing::Interrupted })
+        Ok(if run::is_idle(&state) && state.blocked().next().is_some() {
+            Standing::Blocked
+        } else {
+            Standing::Interrupted
+        })
     }
 
-    /// Where the run stands.
+    /// Where the run stands. What was read before is not read again.
     pub(super) async fn state(&self) -> Result<RunState, Error> {
-        let events = self.log.read(&self.record.id, 0).await?;
-        Ok(RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?)
+        let mut state = self.state.lock().await;
+        run::catch_up(&*self.log, &self.record.id, &mut state).await?;
+        Ok(state.clone())
     }
 
     /// Appends the fact that follows from the run's state, however often that changes meanwhile; the state before.
@@ -230,15 +240,14 @@ impl Opened {
         &self,
         mut fact: impl FnMut(&RunState) -> Result<EventKind, Error>,
     ) -> Result<RunState, Error> {
-        loop {
-            let state = self.state().await?;
-            let event = Event { sequence: state.sequence() + 1, at: run::now(), kind: fact(&state)? };
-            match self.log.append(&self.record.id, &[event]).await {
-                Ok(()) => return Ok(state),
-                Err(LogError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let mut state = self.state.lock().await;
+        let mut before = None;
+        run::append(&*self.log, &self.record.id, &mut state, |state| {
+            before = Some(state.clone());
+            fact(state)
+        })
+        .await?;
+        Ok(before.unwrap_or_else(|| state.clone()))
     }
 
     /// Whether another process drives the run.
@@ -270,10 +279,9 @@ impl Opened {
         let Some(lock) = files.lock()? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
-        let events = self.log.read(&self.record.id, 0).await?;
-        let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
+        let state = self.state().await?;
         preflight(state.plan()).await?;
-        let removed = leftovers::remove(&self.record.id, &files, &state, &events).await?;
+        let removed = leftovers::remove(&self.record.id, &files, &state, &*self.log).await?;
         for job in state.running_jobs().filter(|job| state.is_cancelling(*job)) {
             let id = trigger::identifier(&self.record, state.plan().job(job), state.begun_in(job));
             let project = Project { directory: self.project.directory.clone() };
@@ -291,7 +299,7 @@ impl Opened {
             project: self.project,
             log: self.log,
             record: self.record,
-            plan: self.plan,
+            state,
             files,
             lock: Some(lock),
             uploader,

@@ -134,7 +134,12 @@ impl Project {
             Ok(())
         };
         make().map_err(|error| Error::environment(format!("cannot make {}: {error}", home.display())))?;
-        Ok(SqliteLog::open(&home.join("runs.db"))?)
+        Ok(SqliteLog::open(&self.database())?)
+    }
+
+    /// Where that log is.
+    pub(super) fn database(&self) -> PathBuf {
+        self.home().join("runs.db")
     }
 
     /// The directory with the files of all runs, each in one named by the run's identifier.
@@ -217,9 +222,19 @@ impl RunFiles {
 
 /// Where compiled components are kept, for all projects of this user.
 pub(super) fn cache_directory() -> PathBuf {
+    place_of("RUNNER_CACHE_DIR", "XDG_CACHE_HOME", ".cache/runner")
+}
+
+/// Where runs of all projects of this user on this machine meet: the queue of concurrency groups.
+pub(super) fn state_directory() -> PathBuf {
+    place_of("RUNNER_STATE_DIR", "XDG_STATE_HOME", ".local/state/runner")
+}
+
+/// The directory that the first variable names, or `runner` in the one that the second names, or this one at home.
+fn place_of(own: &str, shared: &str, at_home: &str) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("RUNNER_CACHE_DIR")
-        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("runner")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/runner")))
+    set(own)
+        .or_else(|| set(shared).map(|shared| shared.join("runner")))
+        .or_else(|| set("HOME").map(|home| home.join(at_home)))
         .unwrap_or_else(|| std::env::temp_dir().join(format!("runner-{}", rustix::process::geteuid().as_raw())))
 }

@@ -8,14 +8,13 @@ use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::{Project, RunFiles};
 use super::unblock::signed;
 use crate::event::{Event, EventKind};
-use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::log::{EventLog, RunRecord, SqliteLog, plan_digest};
 use crate::pipeline::{Diagnostic, Source};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::Output;
-use crate::run::{self, Answer};
+use crate::run::{self, Answer, RunState};
 use clap::Args;
 use indexmap::IndexMap;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ impl Run {
             project: created.project,
             log: created.log,
             record: created.record,
-            plan: created.plan,
+            state: created.state,
             files: created.files,
             lock: None,
             uploader,
@@ -81,7 +80,7 @@ pub(super) struct Created {
     pub(super) project: Project,
     pub(super) log: Arc<SqliteLog>,
     pub(super) record: RunRecord,
-    pub(super) plan: Arc<Plan>,
+    pub(super) state: RunState,
     pub(super) files: RunFiles,
 }
 
@@ -90,10 +89,12 @@ impl Created {
         let log = Arc::new(project.log()?);
         let plan = Arc::new(plan);
         let json = serde_json::to_vec(&*plan).map_err(|error| Error::environment(error.to_string()))?;
-        let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };
-        let record = log.create(&id, &plan, &Event { sequence: 1, at: run::now(), kind }).await?;
+        let kind = EventKind::RunCreated { plan: plan_digest(&json) };
+        let first = Event { sequence: 1, at: run::now(), kind };
+        let record = log.create(&id, &plan, &first).await?;
+        let state = RunState::replay(plan, [&first])?;
         let files = project.run_files(&id)?;
-        Ok(Self { project, log, record, plan, files })
+        Ok(Self { project, log, record, state, files })
     }
 }
 

@@ -37,8 +37,7 @@ impl Runs {
         let mut summaries = Vec::new();
         for record in log.runs((!self.all).then_some(self.number)).await? {
             let (_, plan) = log.open(&record.id).await?;
-            let opened =
-                Opened { project: Project::open(&self.directory)?, log: log.clone(), record, plan: Arc::new(plan) };
+            let opened = Opened::new(Project::open(&self.directory)?, log.clone(), record, plan);
             summaries.push(opened.summary().await?);
         }
         if self.json {

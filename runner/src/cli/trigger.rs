@@ -128,7 +128,7 @@ impl LocalTriggers {
             project: created.project,
             log: created.log,
             record: created.record,
-            plan: created.plan,
+            state: created.state,
             files: created.files,
             lock: None,
             uploader,

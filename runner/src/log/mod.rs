@@ -4,15 +4,17 @@ mod memory;
 mod sqlite;
 
 pub use memory::MemoryLog;
-pub use sqlite::SqliteLog;
+pub use sqlite::{Finding, IsLegal, Repair, SqliteLog, Survey, repair, survey};
 
 use crate::event::{Event, EventKind, RunResult};
 use crate::plan::Plan;
+use sha2::{Digest, Sha256};
 
 /// Keeps runs and their events. What `append` returned `Ok` for survives the end of the process and of the machine.
 #[async_trait::async_trait]
 pub trait EventLog: std::fmt::Debug + Send + Sync {
-    /// Creates a run with its plan and its first event, all or nothing; gives it the next number.
+    /// Creates a run with its plan and its first event, all or nothing; gives it the next number. The first event has
+    /// the plan's digest, [`plan_digest`].
     async fn create(&self, id: &str, plan: &Plan, first: &Event) -> Result<RunRecord, LogError>;
 
     /// Appends events with the sequences they carry: all of them or none.
@@ -21,7 +23,10 @@ pub trait EventLog: std::fmt::Debug + Send + Sync {
     /// `Conflict` when the first sequence does not follow the last one in the log.
     async fn append(&self, run: &str, events: &[Event]) -> Result<(), LogError>;
 
-    /// Events after a sequence, in order.
+    /// Events after a sequence, in order, each as it was written.
+    ///
+    /// # Errors
+    /// `Damaged` when one of them is not.
     async fn read(&self, run: &str, after: u64) -> Result<Vec<Event>, LogError>;
 
     /// The run with its plan: by number, by identifier, or by the beginning of its identifier.
@@ -32,6 +37,12 @@ pub trait EventLog: std::fmt::Debug + Send + Sync {
 
     /// Takes a run out with its plan and all its events, all or nothing. Its number is never given again.
     async fn remove(&self, run: &str) -> Result<(), LogError>;
+}
+
+/// The digest of a plan, from its JSON: `sha256:` and 64 hex digits.
+#[must_use]
+pub fn plan_digest(json: &[u8]) -> String {
+    format!("sha256:{:x}", Sha256::digest(json))
 }
 
 /// A run as the log lists it.
@@ -108,6 +119,19 @@ pub enum LogError {
         /// What happened.
         reason: String,
     },
+    /// What is stored is not what was written.
+    #[error("the event log at {place} is damaged: {what}{}{whole}", if whole.is_empty() { "" } else { "; " })]
+    Damaged {
+        /// Where it is.
+        place: String,
+        /// What is damaged, in which run.
+        what: String,
+        /// What is not; empty when nobody knows.
+        whole: String,
+    },
+    /// Another process has it, and has to have it alone or needs it to stay.
+    #[error("{0}")]
+    InUse(String),
     /// The store failed.
     #[error("the event log at {place} failed: {reason}")]
     Store {

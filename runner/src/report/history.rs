@@ -4,7 +4,7 @@ use super::moment::Moment;
 use crate::event::{Event, EventKind, JobResult};
 use crate::log::RunRecord;
 use crate::plan::{JobId, Plan};
-use crate::run::{Illegal, JobState, RunState, Slots, schedule};
+use crate::run::{Illegal, JobState, RunState, is_idle};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl History {
         if let Some(result) = self.state.run_result() {
             return Standing::of(result);
         }
-        let idle = self.state.running_count() == Slots::of(0) && schedule(&self.state, Slots::of(1)).is_empty();
+        let idle = is_idle(&self.state);
         let blocked = self.state.blocked().next().is_some();
         match (idle && blocked, driven) {
             (true, _) => Standing::Blocked,

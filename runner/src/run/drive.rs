@@ -12,12 +12,14 @@
 
 use super::account::Account;
 use super::answer::Answer;
+use super::lease::Leases;
 use super::recorder::{Question, RecordError, Recorder, Request};
 use super::schedule::{Command, Slots, schedule};
 use super::state::{Illegal, RunState};
-use crate::event::{Event, EventKind, JobResult, RunResult};
+use crate::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use crate::log::{EventLog, LogError};
 use crate::plan::{JobId, JobKind, Plan};
+use crate::queue::{Queue, QueueError};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ pub struct Assignment {
     pub killed: CancellationToken,
 }
 
-/// Drives one run. Only one driver of a run makes progress: the log refuses the other's events.
+/// Drives one run. Only one driver of a run makes progress: the log refuses the other's events, and it ends.
 pub struct Driver {
     /// Identifier of the run.
     pub run: String,
@@ -66,6 +68,10 @@ pub struct Driver {
     pub state: RunState,
     /// The log.
     pub log: Arc<dyn EventLog>,
+    /// Says which attempts may begin.
+    pub queue: Arc<dyn Queue>,
+    /// Told the name of each concurrency group that is waited for because it is full outside this run.
+    pub waits: mpsc::UnboundedSender<String>,
     /// Does the jobs.
     pub executor: Arc<dyn Executor>,
     /// Jobs at once.
@@ -107,6 +113,12 @@ pub enum DriveError {
     /// The log cannot be written or read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Another driver has written to the run's log.
+    #[error("another process drives the run")]
+    Taken,
+    /// The queue cannot be asked.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// The log holds what cannot have happened.
     #[error("the event log of the run is inconsistent: {0}")]
     Illegal(#[from] Illegal),
@@ -122,7 +134,7 @@ impl Driver {
     /// Drives the run until it is over, or blocked with nothing else to do.
     ///
     /// # Errors
-    /// When the log fails. What ran has been asked to end then, and has.
+    /// When the log or the queue fails. What ran has been asked to end then, and has.
     pub async fn drive(mut self) -> Result<Finished, DriveError> {
         let (done, finished) = mpsc::channel(BATCH);
         let mut jobs = Running { tokens: HashMap::new(), killed: CancellationToken::new(), done, finished };
@@ -144,10 +156,16 @@ impl Driver {
             let attempt = self.state.attempt(job);
             EventKind::JobInterrupted { job, attempt }
         }));
+        let mut leases = Leases::of(&self.run, &self.state, self.queue.clone(), self.waits.clone()).await?;
         let mut asked = Vec::new();
         let mut results = Vec::new();
         loop {
-            let starts = self.advance(&mut heard).await?;
+            for job in leases.renew().await? {
+                // Somebody else may work in its place now.
+                tracing::warn!(job = self.state.plan().job(job).name, "the lease was lost, and the attempt is ended");
+                jobs.tokens.get(&job).inspect(|token| token.cancel());
+            }
+            let starts = self.advance(&mut heard, &mut leases).await?;
             for (job, token) in &jobs.tokens {
                 if self.state.is_cancelling(*job) {
                     token.cancel();
@@ -176,14 +194,20 @@ impl Driver {
                 return Ok(Finished::Over(result));
             }
             let is_blocked = self.state.blocked().next().is_some();
-            if is_blocked && self.state.running_count() == Slots::of(0) && !self.wait {
+            if is_blocked && self.state.running_count() == Slots::of(0) && !leases.are_awaited() && !self.wait {
                 return Ok(Finished::Blocked);
             }
             tokio::select! {
                 _ = jobs.finished.recv_many(&mut results, BATCH) => {
                     for (job, attempt, result) in results.drain(..) {
                         jobs.tokens.remove(&job);
-                        heard.facts.push(EventKind::JobFinished { job, attempt, result });
+                        let was_asked = self.state.is_cancelling(job);
+                        let is_lost = leases.is_lost(job, attempt) && !was_asked && result.outcome == Outcome::Cancelled;
+                        heard.facts.push(if is_lost {
+                            EventKind::JobInterrupted { job, attempt }
+                        } else {
+                            EventKind::JobFinished { job, attempt, result }
+                        });
                     }
                 }
                 _ = requests.recv_many(&mut asked, BATCH) => {
@@ -207,7 +231,7 @@ impl Driver {
     /// Returns the attempts that are to begin.
     ///
     /// The state runs ahead of the log for the length of this call, in which nothing is done.
-    async fn advance(&mut self, heard: &mut Heard) -> Result<Vec<(JobId, u32)>, DriveError> {
+    async fn advance(&mut self, heard: &mut Heard, leases: &mut Leases) -> Result<Vec<(JobId, u32)>, DriveError> {
         let Heard { facts, waiting, questions } = std::mem::take(heard);
         let (batch, starts, refused) = loop {
             let committed = self.state.sequence();
@@ -215,7 +239,7 @@ impl Driver {
             let refused: Vec<Option<Illegal>> =
                 facts.iter().map(|fact| batch.push(&mut self.state, fact.clone()).err()).collect();
             let mut starts = Vec::new();
-            self.decide(&mut batch, &mut starts)?;
+            self.decide(&mut batch, &mut starts, leases).await?;
             if batch.events.is_empty() {
                 break (batch, starts, refused);
             }
@@ -225,11 +249,13 @@ impl Driver {
                 Err(LogError::Conflict { .. }) => {
                     tracing::debug!(committed, "another process has written to the run");
                     let events = self.log.read(&self.run, 0).await?;
+                    Self::refuse_drivers(events.iter().filter(|event| event.sequence > committed))?;
                     self.state = RunState::replay(self.state.base().clone(), &events)?;
                 }
                 Err(error) => return Err(error.into()),
             }
         };
+        leases.settle(&self.state).await?;
         let mut answers: HashMap<usize, _> = waiting.into_iter().collect();
         for (position, refused) in refused.into_iter().enumerate() {
             let answer = answers.remove(&position);
@@ -249,16 +275,25 @@ impl Driver {
         Ok(starts)
     }
 
-    /// Adds what the schedule says until it says nothing more.
-    fn decide(&mut self, batch: &mut Batch, starts: &mut Vec<(JobId, u32)>) -> Result<(), Illegal> {
+    /// Adds what the schedule says, and the queue permits, until it says nothing more.
+    async fn decide(
+        &mut self,
+        batch: &mut Batch,
+        starts: &mut Vec<(JobId, u32)>,
+        leases: &mut Leases,
+    ) -> Result<(), DriveError> {
         loop {
-            let commands = schedule(&self.state, self.slots);
+            let commands = schedule(&self.state, self.slots, leases.refused());
             if commands.is_empty() {
                 return Ok(());
             }
             for command in commands {
                 match command {
                     Command::Start { job, attempt } => {
+                        let plan = self.state.plan().clone();
+                        if !leases.take(plan.job(job), job, attempt).await? {
+                            continue;
+                        }
                         batch.push(&mut self.state, EventKind::JobStarted { job, attempt })?;
                         starts.push((job, attempt));
                     }
@@ -314,10 +349,20 @@ impl Driver {
         }
     }
 
+    /// What others write while this driver works has to be what persons ask for.
+    fn refuse_drivers<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), DriveError> {
+        match events.into_iter().find(|event| !event.kind.is_request()) {
+            Some(_) => Err(DriveError::Taken),
+            None => Ok(()),
+        }
+    }
+
     /// Applies what other processes have appended.
     async fn catch_up(&mut self) -> Result<(), DriveError> {
-        for event in self.log.read(&self.run, self.state.sequence()).await? {
-            self.state.apply(&event)?;
+        let events = self.log.read(&self.run, self.state.sequence()).await?;
+        Self::refuse_drivers(&events)?;
+        for event in &events {
+            self.state.apply(event)?;
         }
         self.progress.send_replace(self.state.sequence());
         Ok(())

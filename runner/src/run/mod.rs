@@ -2,16 +2,19 @@
 
 mod account;
 mod answer;
+mod append;
 mod drive;
+mod lease;
 mod recorder;
 mod schedule;
 mod state;
 
 pub use account::Account;
 pub use answer::{Answer, answer};
+pub use append::{append, catch_up};
 pub use drive::{Assignment, DriveError, Driver, Executor, Finished, Stop};
 pub use recorder::{Question, RecordError, Recorder, Request};
-pub use schedule::{Command, Slots, schedule};
+pub use schedule::{Command, Slots, is_idle, schedule};
 pub use state::{Illegal, JobState, RunData, RunState};
 
 pub(crate) use drive::{now, user};

@@ -4,7 +4,7 @@ use super::state::{JobState, RunState};
 use crate::event::RunResult;
 use crate::pipeline::attribute::ConcurrencyMethod;
 use crate::plan::{ConcurrencyGroup, JobId, JobKind};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,10 @@ impl Slots {
     }
 }
 
-/// Everything that can be done now.
+/// Everything that can be done now. Jobs in `held` wait for others outside this run: they keep their turn in their groups,
+/// and take no slot from others.
 #[must_use]
-pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
+pub fn schedule(state: &RunState, slots: Slots, held: &HashSet<JobId>) -> Vec<Command> {
     if state.run_result().is_some() {
         return Vec::new();
     }
@@ -71,7 +72,7 @@ pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
         }
         if let Some(group) = &planned.concurrency {
             let queue = queues.entry(&group.name).or_insert_with(|| Queue::of(state, &group.name));
-            if !queue.lets_begin(group, job) {
+            if !queue.lets_begin(group, job) || held.contains(&job) {
                 continue;
             }
         }
@@ -79,6 +80,12 @@ pub fn schedule(state: &RunState, slots: Slots) -> Vec<Command> {
         commands.push(Command::Start { job, attempt: state.attempt(job) + 1 });
     }
     commands
+}
+
+/// Whether nothing runs and nothing can start: the run is over, or waits for a person.
+#[must_use]
+pub fn is_idle(state: &RunState) -> bool {
+    state.running_count() == Slots::of(0) && schedule(state, Slots::of(1), &HashSet::new()).is_empty()
 }
 
 /// A concurrency group, as far as it has come.
