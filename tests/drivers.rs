@@ -1,10 +1,10 @@
 //! Two drivers of one run, and facts from outside: over every event log.
 
 use crate::project::tell;
-use runner::event::{Event, EventKind, JobResult, RunResult};
+use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::log::{EventLog, MemoryLog, SqliteLog, plan_digest};
 use runner::plan::{BuildContext, Job, JobId, JobKind, Plan, StepJob};
-use runner::queue::MemoryQueue;
+use runner::queue::{Attempt, MemoryQueue, Queue};
 use runner::run::{
     Assignment, DriveError, Driver, Executor, Finished, Illegal, JobState, RunState, Slots, Stop, append,
 };
@@ -182,4 +182,47 @@ async fn over_every_log() {
         facts_from_outside_are_legal(log).await;
     }
     tell("drivers: of 2 at once and 2 apart one drives, stale facts are refused; over 2 logs");
+}
+
+/// Its first attempt ends only when it is asked to.
+struct Patient;
+
+#[async_trait::async_trait]
+impl Executor for Patient {
+    async fn execute(&self, assignment: Assignment) -> JobResult {
+        if assignment.attempt > 1 {
+            return JobResult::passed(serde_json::Map::new());
+        }
+        assignment.cancelled.cancelled().await;
+        JobResult { outcome: Outcome::Cancelled, ..JobResult::failed(-1, "asked to end", "") }
+    }
+}
+
+/// Somebody else may have taken its place, so it ends, and another attempt follows.
+#[tokio::test]
+async fn an_attempt_that_loses_its_lease_is_ended_and_made_anew() {
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
+    let state = create(&*log, "0190-lost", &plan(1)).await;
+    let queue = Arc::new(MemoryQueue::default());
+    let mut driver = driver(&log, "0190-lost", &state, &Arc::new(Counts::default()));
+    (driver.executor, driver.queue) = (Arc::new(Patient), queue.clone());
+    let driven = tokio::spawn(driver.drive());
+    let job = JobId(0);
+    while log.read("0190-lost", 1).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let attempt = Attempt { run: "0190-lost".to_owned(), job, attempt: 1 };
+    queue.withdraw("0190-lost", Some(&attempt)).await.unwrap();
+    assert_eq!(driven.await.unwrap().unwrap(), Finished::Over(RunResult::Passed));
+    let events = log.read("0190-lost", 1).await.unwrap();
+    let kinds: Vec<&EventKind> = events.iter().map(|event| &event.kind).collect();
+    let passed = JobResult::passed(serde_json::Map::new());
+    let expected = [
+        EventKind::JobStarted { job, attempt: 1 },
+        EventKind::JobInterrupted { job, attempt: 1 },
+        EventKind::JobStarted { job, attempt: 2 },
+        EventKind::JobFinished { job, attempt: 2, result: passed },
+        EventKind::RunFinished { result: RunResult::Passed },
+    ];
+    assert_eq!(kinds, expected.iter().collect::<Vec<_>>());
 }

@@ -1,5 +1,6 @@
 //! What every event log promises, checked for each of them.
 
+use crate::project::tell;
 use runner::event::{Event, EventKind, RunResult};
 use runner::log::{EventLog, LogError, MemoryLog, SqliteLog, plan_digest};
 use runner::plan::{BuildContext, Plan};
@@ -57,7 +58,7 @@ async fn keeps_its_promises(log: &dyn EventLog) {
     assert_eq!(listed.len(), 2);
     log.append(&record.id, &[event(3)]).await.unwrap();
     assert_eq!(log.open("1").await.unwrap().0.result, Some(RunResult::Passed));
-    assert_eq!(log.runs(Some(1)).await.unwrap(), [second.clone()], "the newest");
+    assert_eq!(log.runs(Some(1)).await.unwrap(), std::slice::from_ref(&second), "the newest");
     assert_eq!(log.runs(Some(0)).await.unwrap(), []);
 
     log.remove(&second.id).await.unwrap();
@@ -73,6 +74,7 @@ async fn keeps_its_promises(log: &dyn EventLog) {
 #[tokio::test]
 async fn memory() {
     keeps_its_promises(&MemoryLog::default()).await;
+    tell("event log contract: kept by memory");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,6 +82,7 @@ async fn sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("runs.db");
     keeps_its_promises(&SqliteLog::open(&path).unwrap()).await;
+    tell("event log contract: kept by SQLite");
     // What was promised is still there for the next process.
     let again = SqliteLog::open(&path).unwrap();
     assert_eq!(again.read("0190-aa", 0).await.unwrap(), [event(1), event(2), event(3)]);

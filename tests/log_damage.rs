@@ -4,8 +4,10 @@ use crate::project::{Project, tell};
 use runner::event::{Event, EventKind, RunResult};
 use runner::log::{EventLog, LogError, SqliteLog, plan_digest, repair, survey};
 use runner::plan::{BuildContext, Plan};
+use runner::run::RunState;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A plan that fills more than a page.
 fn plan(run: u64) -> Plan {
@@ -29,6 +31,9 @@ fn id(run: u64) -> String {
 const RUNS: u64 = 12;
 const EVENTS: u64 = 60;
 
+/// How often bytes are changed.
+const TIMES: u64 = 120;
+
 /// Runs whose events were appended in several batches, the runs in turn.
 async fn fill(path: &Path) {
     let log = SqliteLog::open(path).unwrap();
@@ -49,8 +54,9 @@ fn checkpoint(path: &Path) {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
 }
 
-fn is_legal(_: Plan, _: &[Event]) -> Result<(), (u64, String)> {
-    Ok(())
+fn is_legal(plan: Plan, events: &[Event]) -> Result<(), (u64, String)> {
+    let folded = RunState::replay(Arc::new(plan), events);
+    folded.map(|_| ()).map_err(|illegal| (0, illegal.to_string()))
 }
 
 /// Numbers that look random and are the same each time.
@@ -108,7 +114,8 @@ async fn saved(path: &Path) -> BTreeMap<u64, usize> {
 
 /// Changes bytes of one of the files of a log again and again, a few each time; of `-wal` when there is one.
 async fn change_bytes(suffix: &str, seed: u64) {
-    let directory = tempfile::tempdir().unwrap();
+    // In memory where there is such a place: the disk would be most of the time.
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let original = directory.path().join("original.db");
     fill(&original).await;
     if suffix.is_empty() {
@@ -118,7 +125,6 @@ async fn change_bytes(suffix: &str, seed: u64) {
     let bytes = std::fs::read(with(&original, suffix)).unwrap();
     let mut chances = Chances(seed);
     let (mut noticed, mut harmless, mut runs, mut events, mut all_lost) = (0, 0, 0, 0, 0);
-    const TIMES: u64 = 120;
     for time in 0..TIMES {
         let path = directory.path().join("runs.db");
         for suffix in ["", "-wal", "-shm", ".lock"] {

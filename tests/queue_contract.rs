@@ -7,7 +7,7 @@ use runner::queue::{Attempt, ByGroup, Lease, MemoryQueue, Offer, Queue, QueueErr
 use std::sync::Arc;
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(60);
 
 fn attempt(run: &str, job: u32) -> Attempt {

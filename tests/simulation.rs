@@ -1,15 +1,19 @@
 //! Random plans with random outcomes, cancellations, uploads, retries and crashes: whatever happens, the invariants of
 //! a run hold, and a run that was interrupted ends like one that was not.
 
+use crate::project::tell;
+use futures_util::FutureExt;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use runner::event::{Event, EventKind, JobResult, Outcome, RunResult};
 use runner::pipeline::Span;
 use runner::pipeline::attribute::{AutomaticRetry, ConcurrencyMethod};
 use runner::plan::{
     BuildContext, ConcurrencyGroup, Dependency, Gate, Job, JobId, JobKind, Notification, Plan, StepJob, grant::Grants,
 };
+use runner::queue::{Attempt, Lease, MemoryQueue, Offer, Queue, QueueError};
 use runner::run::{Command, JobState, RunState, Slots, schedule};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A step that may start these programs.
@@ -141,7 +145,7 @@ impl Simulation {
     /// Does what can be done.
     fn act(&mut self) {
         loop {
-            let commands = schedule(&self.state, self.slots, &HashSet::new());
+            let commands = schedule(&self.state, self.slots, &BTreeSet::new());
             if commands.is_empty() {
                 break;
             }
@@ -474,4 +478,174 @@ fn what_could_never_begin_is_not_taken_in() {
     run.happen(EventKind::CancelRequested { by: String::new(), now: false });
     let late = event(&run, upload(&added));
     assert!(run.state.apply(&late).unwrap_err().to_string().contains("cancelled"));
+}
+
+/// A run whose attempts go through a queue that another run uses as well.
+struct Queued {
+    run: Simulation,
+    queue: MemoryQueue,
+    leases: HashMap<(JobId, u32), Lease>,
+    foreign: Vec<Lease>,
+    held: BTreeSet<JobId>,
+    /// How many more steps until the process is lost.
+    left: usize,
+    counts: [usize; 4],
+}
+
+const FOREVER: std::time::Duration = std::time::Duration::from_hours(1);
+
+/// A queue in memory answers at once.
+fn at_once<T>(answer: impl Future<Output = Result<T, QueueError>>) -> T {
+    answer.now_or_never().unwrap().unwrap()
+}
+
+impl Queued {
+    /// The process is lost after so many steps; whether that is now.
+    fn is_lost(&mut self, point: usize) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.counts[point] += usize::from(self.left == 0);
+        self.left == 0
+    }
+
+    /// Does what can be done, until the process is lost.
+    fn act(&mut self) -> Option<()> {
+        self.held.clear();
+        loop {
+            let commands = schedule(&self.run.state, self.run.slots, &self.held);
+            if commands.is_empty() {
+                return Some(());
+            }
+            for command in commands {
+                match command {
+                    Command::Start { job, attempt } => self.start(job, attempt)?,
+                    Command::Block { job } => self.run.happen(EventKind::Blocked { job }),
+                    Command::Finish { result } => self.run.happen(EventKind::RunFinished { result }),
+                }
+            }
+        }
+    }
+
+    /// Offers, leases and records an attempt; the process may be lost after each of them.
+    fn start(&mut self, job: JobId, attempt: u32) -> Option<()> {
+        let group = self.run.state.plan().job(job).concurrency.clone();
+        let offer = Offer { attempt: Attempt { run: "run".to_owned(), job, attempt }, group };
+        at_once(self.queue.offer(&offer, FOREVER));
+        if self.is_lost(0) {
+            return None;
+        }
+        let Some(lease) = at_once(self.queue.lease(&offer.attempt, "run", FOREVER)) else {
+            self.held.insert(job);
+            self.counts[3] += 1;
+            return Some(());
+        };
+        self.leases.insert((job, attempt), lease);
+        if self.is_lost(1) {
+            return None;
+        }
+        self.run.happen(EventKind::JobStarted { job, attempt });
+        self.run.running.push((job, attempt));
+        if self.is_lost(2) { None } else { Some(()) }
+    }
+
+    /// Another process goes on from the log.
+    fn recover(&mut self) {
+        at_once(self.queue.withdraw("run", None));
+        self.leases.clear();
+        self.run.crash();
+    }
+
+    /// Gives back what is over.
+    fn settle(&mut self) {
+        let running = &self.run.running;
+        for (_, lease) in self.leases.extract_if(|attempt, _| !running.contains(attempt)) {
+            at_once(self.queue.settle(&lease));
+        }
+    }
+
+    /// The other run takes a place in a group, or gives one back.
+    fn others(&mut self, chance: usize) {
+        let groups: Vec<_> = self.run.state.plan().jobs.iter().filter_map(|job| job.concurrency.clone()).collect();
+        if chance.is_multiple_of(2) && !self.foreign.is_empty() {
+            at_once(self.queue.settle(&self.foreign.swap_remove(chance / 2 % self.foreign.len())));
+        } else if let Some(group) = groups.get(chance / 2 % groups.len().max(1)) {
+            let attempt = Attempt { run: "other".to_owned(), job: JobId(0), attempt: u32::try_from(chance).unwrap() };
+            at_once(self.queue.offer(&Offer { attempt: attempt.clone(), group: Some(group.clone()) }, FOREVER));
+            match at_once(self.queue.lease(&attempt, "other", FOREVER)) {
+                Some(lease) => self.foreign.push(lease),
+                None => at_once(self.queue.withdraw("other", Some(&attempt))),
+            }
+        }
+    }
+
+    fn check(&self) {
+        for attempt in &self.run.running {
+            assert!(self.leases.contains_key(attempt), "{attempt:?} runs without a lease");
+        }
+        let mut groups: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for group in self.leases.values().chain(&self.foreign).filter_map(|lease| lease.offer.group.as_ref()) {
+            groups.entry(&group.name).or_insert((0, group.limit)).0 += 1;
+        }
+        assert!(groups.values().all(|(leased, limit)| leased <= limit), "{groups:?}");
+    }
+}
+
+/// The process is lost after it has offered an attempt, leased it, or recorded it, while another run uses the same groups.
+#[test]
+fn nothing_is_lost_between_offer_lease_and_append() {
+    const CASES: u32 = 1500;
+    let total = std::cell::RefCell::new([0; 4]);
+    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let strategy = (draws(1..16), slots(), proptest::collection::vec(any::<u32>(), 600));
+    let tested = TestRunner::new(config).run(&strategy, |(draws, slots, chances)| {
+        let mut queued = Queued {
+            run: Simulation::new(plan(&draws), slots),
+            queue: MemoryQueue::default(),
+            leases: HashMap::new(),
+            foreign: Vec::new(),
+            held: BTreeSet::new(),
+            left: usize::MAX,
+            counts: [0; 4],
+        };
+        for (round, chance) in chances.iter().map(|chance| *chance as usize).enumerate() {
+            let early = round < 150;
+            queued.left = if early && chance.is_multiple_of(3) { 1 + chance / 3 % 6 } else { usize::MAX };
+            if queued.act().is_none() {
+                queued.recover();
+                continue;
+            }
+            queued.check();
+            if queued.run.state.run_result().is_some() {
+                break;
+            }
+            if early {
+                queued.others(chance / 64);
+            } else {
+                queued.foreign.drain(..).for_each(|lease| at_once(queued.queue.settle(&lease)));
+            }
+            let blocked = queued.run.state.blocked().next();
+            if !queued.run.running.is_empty() && (blocked.is_none() || chance.is_multiple_of(5)) {
+                queued.run.finish(chance / 7, fate);
+            } else if let Some(job) = blocked {
+                queued.run.happen(EventKind::Unblocked { job, by: String::new(), fields: indexmap::IndexMap::new() });
+            } else {
+                assert!(!queued.held.is_empty(), "the run stands still");
+            }
+            queued.settle();
+            queued.check();
+        }
+        prop_assert!(queued.run.state.run_result().is_some(), "the run does not end");
+        queued.run.check_end();
+        prop_assert!(queued.leases.is_empty(), "a lease is left");
+        for (sum, count) in total.borrow_mut().iter_mut().zip(queued.counts) {
+            *sum += count;
+        }
+        Ok(())
+    });
+    tested.unwrap();
+    let [offered, leased, recorded, full] = total.into_inner();
+    tell(&format!(
+        "simulation: {CASES} runs, lost {offered} times after an offer, {leased} after a lease, {recorded} after an \
+         append; {full} times a group was full"
+    ));
+    assert!([offered, leased, recorded, full].iter().all(|count| *count > 100));
 }

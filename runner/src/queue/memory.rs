@@ -131,7 +131,9 @@ impl Queue for MemoryQueue {
         let of_run = line.offers.keys().filter(|offered| offered.run == run);
         let gone: Vec<Attempt> =
             of_run.filter(|offered| attempt.is_none_or(|attempt| attempt == *offered)).cloned().collect();
-        gone.iter().for_each(|attempt| line.remove(attempt));
+        for attempt in &gone {
+            line.remove(attempt);
+        }
         Ok(())
     }
 }

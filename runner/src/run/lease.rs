@@ -3,7 +3,7 @@
 use super::state::{JobState, RunState};
 use crate::plan::{Job, JobId};
 use crate::queue::{Attempt, Lease, Offer, Queue, QueueError};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ pub(super) struct Leases {
     leased: HashMap<(JobId, u32), Lease>,
     waiting: HashMap<JobId, Offer>,
     /// Those of the waiting that are not asked for again yet.
-    refused: HashSet<JobId>,
+    refused: BTreeSet<JobId>,
     asked: Instant,
     renewed: Instant,
     lost: HashSet<(JobId, u32)>,
@@ -46,7 +46,7 @@ impl Leases {
         }
         let (asked, renewed) = (Instant::now(), Instant::now());
         let (leased, waiting) = (HashMap::new(), HashMap::new());
-        let (told, refused, lost) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (told, refused, lost) = (HashSet::new(), BTreeSet::new(), HashSet::new());
         Ok(Self { queue, run: run.to_owned(), waits, told, leased, waiting, refused, asked, renewed, lost })
     }
 
@@ -74,7 +74,7 @@ impl Leases {
     }
 
     /// Jobs that wait for others outside this run, and are not to be started now.
-    pub(super) fn refused(&self) -> &HashSet<JobId> {
+    pub(super) fn refused(&self) -> &BTreeSet<JobId> {
         &self.refused
     }
 

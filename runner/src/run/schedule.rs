@@ -4,7 +4,7 @@ use super::state::{JobState, RunState};
 use crate::event::RunResult;
 use crate::pipeline::attribute::ConcurrencyMethod;
 use crate::plan::{ConcurrencyGroup, JobId, JobKind};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Slots {
 /// Everything that can be done now. Jobs in `held` wait for others outside this run: they keep their turn in their groups,
 /// and take no slot from others.
 #[must_use]
-pub fn schedule(state: &RunState, slots: Slots, held: &HashSet<JobId>) -> Vec<Command> {
+pub fn schedule(state: &RunState, slots: Slots, held: &BTreeSet<JobId>) -> Vec<Command> {
     if state.run_result().is_some() {
         return Vec::new();
     }
