@@ -43,6 +43,7 @@ Start here:
   runner run                   run it
   runner run --branch master   run it as for another branch
   runner unblock 12 release    let run 12 go on past the block step `release`
+  runner resume                go on with a run whose process was ended
   runner retry 12 tests        run the job `tests` of run 12 again, and what waited for it
 
 Exit status:
