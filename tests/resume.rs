@@ -71,8 +71,10 @@ fn a_run_that_is_driven_or_waits_is_not_taken() {
 
 #[test]
 fn a_run_that_was_triggered_ends_with_its_cancelled_parent() {
-    let project = Project::with("steps:\n  - { key: child, trigger: child }\n")
-        .file("child.yml", "steps:\n  - command: trap '' TERM; touch began; while true; do sleep 7744; done\n");
+    let project = Project::with("steps:\n  - { key: child, trigger: child }\n").file(
+        "child.yml",
+        "steps:\n  - command: test -e mended || { trap '' TERM; touch began; while true; do sleep 7744; done; }\n",
+    );
     let mut run = project.start(&["run"]);
     wait_for(&project, "began");
     signal(&run, "-INT");
@@ -82,6 +84,9 @@ fn a_run_that_was_triggered_ends_with_its_cancelled_parent() {
     project.runner(&["resume"]).expect_status(6).expect_stdout("run 1 was cancelled");
     assert!(!alive("sleep 7744"));
     project.runner(&["resume", "2"]).expect_status(2).expect_stderr("run 2 is over");
+    // Asking for it once more begins anew: what was cancelled does not count.
+    let project = project.file("mended", "");
+    project.runner(&["retry", "1", "child"]).expect_status(0).expect_stdout("run 3 passed");
 }
 
 #[test]

@@ -626,7 +626,13 @@ fn nothing_is_lost_between_offer_lease_and_append() {
             if !queued.run.running.is_empty() && (blocked.is_none() || chance.is_multiple_of(5)) {
                 queued.run.finish(chance / 7, fate);
             } else if let Some(job) = blocked {
-                queued.run.happen(EventKind::Unblocked { job, by: String::new(), fields: indexmap::IndexMap::new() });
+                queued.run.happen(EventKind::Unblocked {
+                    job,
+                    by: String::new(),
+                    fields: indexmap::IndexMap::new(),
+                    account: String::new(),
+                    host: String::new(),
+                });
             } else {
                 assert!(!queued.held.is_empty(), "the run stands still");
             }

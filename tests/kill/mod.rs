@@ -71,12 +71,15 @@ pub(crate) struct Victim {
 fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
-        let shim = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shim-{}.so", std::process::id()));
+        let shim = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shim.so");
+        let new = shim.with_extension(std::process::id().to_string());
         let source = crate::project::root().join("tests/kill/shim.c");
         let flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"];
         let status =
-            Command::new("cc").args(flags).arg("-o").arg(&shim).arg(source).args(["-ldl", "-lpthread"]).status();
+            Command::new("cc").args(flags).arg("-o").arg(&new).arg(source).args(["-ldl", "-lpthread"]).status();
         assert!(status.unwrap().success(), "the shim cannot be compiled");
+        // Another test program may have it loaded.
+        std::fs::rename(new, &shim).unwrap();
         shim
     })
 }
@@ -337,13 +340,6 @@ pub(crate) fn go_on(project: Project, kills: &[Kill]) -> (Victim, Said, bool) {
     let after = victim.passed();
     for (job, attempt) in before {
         assert_eq!(after.get(&job), Some(&attempt), "job {job:?} had passed: {}", context());
-    }
-    for (events, state) in victim.runs() {
-        for event in events {
-            if let EventKind::JobStarted { job, attempt } = event {
-                assert!(attempt <= state.attempt(job));
-            }
-        }
     }
     assert_eq!(victim.left(), Vec::<String>::new(), "{}", context());
     (victim, said, ended)

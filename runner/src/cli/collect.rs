@@ -1,10 +1,12 @@
 //! Letting go of runs: what there is, what of it is beyond the limits, and taking it away.
 
 use super::error::Error;
+use super::opened::Opened;
 use super::project::{Project, cache_directory};
 use crate::log::{EventLog, RunRecord, SqliteLog};
-use crate::plan::retention::{Beyond, Kept, Retention, Standing};
-use crate::run::{RunState, catch_up, now};
+use crate::plan::retention::{Beyond, Hold, Kept, Retention};
+use crate::report::Standing;
+use crate::run::now;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -55,9 +57,9 @@ impl<'a> Collector<'a> {
         let log = Arc::new(project.log()?);
         let mut runs = Vec::new();
         for record in log.runs(None).await? {
-            let standing = standing(project, &log, &record).await?;
+            let hold = hold(project, &log, &record).await?;
             let size = size_of(&project.runs().join(&record.id));
-            let kept = Kept { standing, last: record.updated_at, size };
+            let kept = Kept { hold, last: record.updated_at, size };
             runs.push((record, kept));
         }
         Ok(Self { project, log, runs })
@@ -79,7 +81,7 @@ impl<'a> Collector<'a> {
         for reference in references {
             let (record, _) = self.log.open(reference).await?;
             let Some(position) = self.runs.iter().position(|(other, _)| other.id == record.id) else { continue };
-            if self.runs[position].1.standing == Standing::Driven {
+            if matches!(lock(&self.project.runs().join(&record.id))?, Lock::Taken) {
                 let number = record.number;
                 return Err(Error::usage(format!("a process is driving run {number}"))
                     .help(format!("`runner cancel {number}` ends it")));
@@ -100,6 +102,11 @@ impl<'a> Collector<'a> {
         let mut removed = Vec::new();
         for run in runs {
             let directory = self.project.runs().join(&run.record.id);
+            if run.record.result.is_none()
+                && let Some(opened) = Opened::if_there(self.project.clone(), self.log.clone(), &run.record.id).await?
+            {
+                opened.remove_leftovers().await?;
+            }
             let _lock = match lock(&directory)? {
                 Lock::Taken => continue,
                 Lock::Held(file) => Some(file),
@@ -186,25 +193,29 @@ pub(super) fn remove_unused_components() {
     }
 }
 
-async fn standing(project: &Project, log: &SqliteLog, record: &RunRecord) -> Result<Standing, Error> {
+/// What keeps a run.
+async fn hold(project: &Project, log: &Arc<SqliteLog>, record: &RunRecord) -> Result<Hold, Error> {
     if matches!(lock(&project.runs().join(&record.id))?, Lock::Taken) {
-        return Ok(Standing::Driven);
+        return Ok(Hold::Always);
     }
     if record.result.is_some() {
-        return Ok(Standing::Over);
+        return Ok(Hold::None);
     }
-    let (_, plan) = match log.open(&record.id).await {
-        Ok(found) => found,
-        Err(error) => {
-            // What cannot be read cannot be gone on with.
-            tracing::warn!(run = record.number, %error, "a run is damaged");
-            return Ok(Standing::Interrupted);
+    let standing = async {
+        match Opened::if_there(project.clone(), log.clone(), &record.id).await? {
+            Some(opened) => opened.standing().await,
+            None => Ok(Standing::Interrupted),
         }
     };
-    let mut state = RunState::new(Arc::new(plan));
-    let caught_up = catch_up(log, &record.id, &mut state).await;
-    let waits = caught_up.is_ok() && state.blocked().next().is_some();
-    Ok(if waits { Standing::Blocked } else { Standing::Interrupted })
+    match standing.await {
+        Ok(Standing::Blocked) => Ok(Hold::Always),
+        Ok(_) => Ok(Hold::UntilOld),
+        Err(error) => {
+            // What cannot be read cannot be gone on with, but may be repaired.
+            tracing::warn!(run = record.number, "a run is damaged: {}", error.message());
+            Ok(Hold::UntilOld)
+        }
+    }
 }
 
 enum Lock {

@@ -57,6 +57,7 @@ Start here:
   runner show 12               how does run 12 stand, and why did it fail?
   runner logs 12 tests -f      what does its job `tests` say?
   runner unblock 12 release    let run 12 go on past the block step `release`
+  runner resume                go on with a run whose process was ended
   runner retry 12 --failed     run what failed again, and what waited for it
   runner cancel 12             end it
 

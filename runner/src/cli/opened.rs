@@ -11,7 +11,7 @@ use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
-use crate::report::{History, Output};
+use crate::report::{History, Output, Standing};
 use crate::run::{self, DriveError, RunState, Slots, Stop};
 use clap::Args;
 use std::collections::HashMap;
@@ -73,8 +73,8 @@ impl Further {
             let opened = Opened::of(project, log.clone(), &record.id).await?;
             match opened.standing().await? {
                 Standing::Interrupted => return opened.with_its_parent().await,
-                Standing::Over => {}
-                Standing::Driven => others.push(format!("run {number} is driven by another process")),
+                Standing::Passed | Standing::Failed | Standing::Cancelled => {}
+                Standing::Running => others.push(format!("run {number} is driven by another process")),
                 Standing::Blocked => {
                     others.push(format!("run {number} waits for a person; it goes on with: runner unblock {number}"));
                 }
@@ -108,19 +108,6 @@ pub(super) async fn interrupted_before(project: &Project, log: &Arc<SqliteLog>, 
         tracing::debug!("the run before this one cannot be looked at: {}", error.message());
         None
     })
-}
-
-/// How a run stands for those who do not drive it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It has ended.
-    Over,
-    /// A process drives it.
-    Driven,
-    /// It waits for a person and for nothing else.
-    Blocked,
-    /// Nobody drives it, and something is left to do.
-    Interrupted,
 }
 
 impl Opened {
@@ -214,18 +201,7 @@ impl Opened {
 
     /// How the run stands.
     pub(super) async fn standing(&self) -> Result<Standing, Error> {
-        let state = self.state().await?;
-        if state.run_result().is_some() {
-            return Ok(Standing::Over);
-        }
-        if self.is_driven()? {
-            return Ok(Standing::Driven);
-        }
-        Ok(if run::is_idle(&state) && state.blocked().next().is_some() {
-            Standing::Blocked
-        } else {
-            Standing::Interrupted
-        })
+        Ok(Standing::of_run(&self.state().await?, self.is_driven()?))
     }
 
     /// Where the run stands. What was read before is not read again.

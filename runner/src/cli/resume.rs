@@ -1,8 +1,9 @@
 //! `runner resume`
 
 use super::error::{Error, ExitStatus};
-use super::opened::{Further, Standing};
+use super::opened::Further;
 use crate::plan::JobKind;
+use crate::report::Standing;
 use crate::run::{JobState, RunState};
 use clap::Args;
 use std::io::Write;
@@ -28,12 +29,12 @@ impl Resume {
         };
         let number = opened.record.number;
         match opened.standing().await? {
-            Standing::Over => {
+            Standing::Passed | Standing::Failed | Standing::Cancelled => {
                 opened.tidy_up().await?;
                 let help = format!("`runner retry {number} JOB` runs jobs of it again");
                 return Err(Error::usage(format!("run {number} is over")).help(help));
             }
-            Standing::Driven => {
+            Standing::Running => {
                 let help = "wait for its end, or end that process: the run can be resumed then";
                 return Err(Error::usage(format!("another process is driving run {number}")).help(help));
             }

@@ -59,6 +59,7 @@ impl Triggers for LocalTriggers {
         };
         let id = identifier(&self.parent, job, begun_in);
         match self.begin(id, job, trigger, way).await {
+            Ok(Begun::Over(number, _)) if trigger.detached => JobResult::passed(outputs(number)),
             Ok(Begun::Over(number, ended)) => result(number, Finished::Over(ended)),
             Ok(Begun::Driven(drive)) => {
                 let number = drive.record.number;

@@ -2,7 +2,6 @@
 
 use super::grant::ByteSize;
 use serde::{Deserialize, Deserializer};
-use std::time::Duration;
 
 /// The limits. A run is let go as soon as it is beyond one of them.
 ///
@@ -21,11 +20,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            age: Limit::At(Age(Duration::from_hours(90 * 24))),
-            runs: Limit::At(1000),
-            size: Limit::At(ByteSize(10 << 30)),
-        }
+        Self { age: Limit::At(Age(90 * DAY)), runs: Limit::At(1000), size: Limit::At(ByteSize(10 << 30)) }
     }
 }
 
@@ -56,26 +51,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Limit<T> {
     }
 }
 
-/// A time as people write it: `30d`, `12h`, `2weeks`.
+/// Milliseconds, written as people write a time: `30d`, `12h`, `2weeks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Age(pub Duration);
+pub struct Age(pub u64);
+
+const DAY: u64 = 24 * 3_600_000;
 
 impl std::str::FromStr for Age {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = |_| format!("`{text}` is not a time; write for instance 12h, 30d or 2weeks");
-        humantime::parse_duration(text).map(Self).map_err(expected)
-    }
-}
-
-impl std::fmt::Display for Age {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hours = self.0.as_secs() / 3600;
-        match self.0.as_secs() {
-            seconds if seconds > 0 && seconds.is_multiple_of(24 * 3600) => write!(f, "{}d", hours / 24),
-            _ => write!(f, "{}", humantime::format_duration(self.0)),
-        }
+        let age = humantime::parse_duration(text).map_err(expected)?;
+        Ok(Self(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -88,25 +76,23 @@ impl<'de> Deserialize<'de> for Age {
 /// A run, as far as it matters for how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// What it is doing.
-    pub standing: Standing,
+    /// What keeps it.
+    pub hold: Hold,
     /// Milliseconds since 1970 of its last event.
     pub last: u64,
     /// Bytes of its logs and artifacts.
     pub size: u64,
 }
 
-/// What a run is doing.
+/// What keeps a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Hold {
     /// Nothing: it is over.
-    Over,
-    /// Nothing, because the process that drove it is gone.
-    Interrupted,
-    /// It waits for a person.
-    Blocked,
-    /// A process drives it.
-    Driven,
+    None,
+    /// It can be gone on with, until it is too old.
+    UntilOld,
+    /// It waits for a person, or a process drives it.
+    Always,
 }
 
 /// Which limit a run is beyond.
@@ -127,33 +113,28 @@ impl Retention {
         let mut beyond = Vec::new();
         let (mut count, mut size) = (0, 0_u64);
         for (position, run) in runs.iter().enumerate() {
-            let age = Duration::from_millis(now.saturating_sub(run.last));
-            let old = matches!(self.age, Limit::At(limit) if age > limit.0);
-            match run.standing {
-                Standing::Driven | Standing::Blocked => {}
-                Standing::Interrupted if old => beyond.push((position, Beyond::Age)),
-                Standing::Interrupted => {}
-                Standing::Over => {
-                    let is_newest = count == 0;
-                    let many = matches!(self.runs, Limit::At(limit) if count >= limit);
-                    let large = matches!(self.size, Limit::At(limit) if size.saturating_add(run.size) > limit.0);
-                    let reason = match (old, many, large) {
-                        (true, ..) => Beyond::Age,
-                        (_, true, _) => Beyond::Runs,
-                        (.., true) => Beyond::Size,
-                        _ => {
-                            count += 1;
-                            size += run.size;
-                            continue;
-                        }
-                    };
-                    if is_newest {
-                        count += 1;
-                        size += run.size;
-                    } else {
-                        beyond.push((position, reason));
-                    }
+            let old = matches!(self.age, Limit::At(limit) if now.saturating_sub(run.last) > limit.0);
+            match run.hold {
+                Hold::Always => continue,
+                Hold::UntilOld => {
+                    beyond.extend(old.then_some((position, Beyond::Age)));
+                    continue;
                 }
+                Hold::None => {}
+            }
+            let many = matches!(self.runs, Limit::At(limit) if count >= limit);
+            let large = matches!(self.size, Limit::At(limit) if size.saturating_add(run.size) > limit.0);
+            let reason = match (old, many, large) {
+                (true, ..) => Some(Beyond::Age),
+                (_, true, _) => Some(Beyond::Runs),
+                (.., true) => Some(Beyond::Size),
+                _ => None,
+            };
+            if let Some(reason) = reason.filter(|_| count > 0) {
+                beyond.push((position, reason));
+            } else {
+                count += 1;
+                size += run.size;
             }
         }
         beyond
@@ -164,10 +145,8 @@ impl Retention {
 mod tests {
     use super::*;
 
-    const DAY: u64 = 24 * 3_600_000;
-
     fn over(days: u64, size: u64) -> Kept {
-        Kept { standing: Standing::Over, last: (1000 - days) * DAY, size }
+        Kept { hold: Hold::None, last: (1000 - days) * DAY, size }
     }
 
     fn limits(text: &str) -> Retention {
@@ -196,25 +175,22 @@ mod tests {
 
     #[test]
     fn what_may_still_go_on_stays() {
-        let unfinished = |standing| Kept { standing, ..over(300, 1 << 50) };
+        let unfinished = |hold| Kept { hold, ..over(300, 1 << 50) };
         let runs = [
             over(200, 1 << 50),
-            unfinished(Standing::Blocked),
-            unfinished(Standing::Driven),
-            unfinished(Standing::Interrupted),
-            Kept { standing: Standing::Interrupted, ..over(1, 1 << 50) },
+            unfinished(Hold::Always),
+            unfinished(Hold::UntilOld),
+            Kept { hold: Hold::UntilOld, ..over(1, 1 << 50) },
         ];
-        assert_eq!(let_go(r#"{"runs": 0}"#, &runs), [(3, Beyond::Age)], "and so does the newest one that is over");
+        assert_eq!(let_go(r#"{"runs": 0}"#, &runs), [(2, Beyond::Age)], "and so does the newest one that is over");
     }
 
     #[test]
     fn limits_are_written_the_way_people_write_them() {
         assert_eq!(limits("{}"), Retention::default());
         let read = limits(r#"{"age": "2weeks", "runs": "none", "size": "1GiB"}"#);
-        assert_eq!(read.age, Limit::At(Age(Duration::from_hours(14 * 24))));
+        assert_eq!(read.age, Limit::At(Age(14 * DAY)));
         assert_eq!((read.runs, read.size), (Limit::None, Limit::At(ByteSize(1 << 30))));
-        assert_eq!(Age(Duration::from_hours(14 * 24)).to_string(), "14d");
-        assert_eq!(Age(Duration::from_mins(90)).to_string(), "1h 30m");
         for wrong in [r#"{"age": "soon"}"#, r#"{"age": 3}"#, r#"{"runs": -1}"#, r#"{"size": "1GB"}"#, r#"{"days": 1}"#]
         {
             assert!(serde_json::from_str::<Retention>(wrong).is_err(), "{wrong}");

@@ -76,6 +76,19 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// How a run of this state stands, that a process drives or does not.
+    #[must_use]
+    pub fn of_run(state: &RunState, driven: bool) -> Self {
+        if let Some(result) = state.run_result() {
+            return Self::of(result);
+        }
+        match (is_idle(state) && state.blocked().next().is_some(), driven) {
+            (true, _) => Self::Blocked,
+            (false, true) => Self::Running,
+            (false, false) => Self::Interrupted,
+        }
+    }
+
     /// How a run stands that ended like this.
     #[must_use]
     pub fn of(result: crate::event::RunResult) -> Self {
@@ -176,16 +189,7 @@ impl History {
     /// How the run stands, given whether a process drives it.
     #[must_use]
     pub fn standing(&self, driven: bool) -> Standing {
-        if let Some(result) = self.state.run_result() {
-            return Standing::of(result);
-        }
-        let idle = is_idle(&self.state);
-        let blocked = self.state.blocked().next().is_some();
-        match (idle && blocked, driven) {
-            (true, _) => Standing::Blocked,
-            (false, true) => Standing::Running,
-            (false, false) => Standing::Interrupted,
-        }
+        Standing::of_run(&self.state, driven)
     }
 
     /// The jobs that have to be over before a job starts and are not.

@@ -85,7 +85,7 @@ pub fn schedule(state: &RunState, slots: Slots, held: &BTreeSet<JobId>) -> Vec<C
 /// Whether nothing runs and nothing can start: the run is over, or waits for a person.
 #[must_use]
 pub fn is_idle(state: &RunState) -> bool {
-    state.running_count() == Slots::of(0) && schedule(state, Slots::of(1), &HashSet::new()).is_empty()
+    state.running_count() == Slots::of(0) && schedule(state, Slots::of(1), &BTreeSet::new()).is_empty()
 }
 
 /// A concurrency group, as far as it has come.

@@ -157,8 +157,11 @@ fn left(run: &str) -> impl Iterator<Item = PathBuf> {
     places().into_iter().map(move |place| place.join(&name)).filter(is_own)
 }
 
-/// A new directory that only this user can enter, with a path short enough for a socket.
+/// A new directory that only this user can enter, with a path short enough for a socket; what was left is replaced.
 fn private_directory(run: &str) -> Result<tempfile::TempDir, JobApiError> {
+    if let Err(error) = remove_left(run) {
+        tracing::warn!(%error, "cannot remove what is left of the run");
+    }
     let (name, places) = (directory_name(run), places());
     let mut reason = String::new();
     for place in &places {

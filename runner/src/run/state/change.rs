@@ -195,7 +195,9 @@ impl RunState {
         }
         // First they are open again, so that nothing passes them when what they have added is taken out.
         for job in jobs {
-            self.jobs[job.index()].state = JobState::Pending;
+            let status = &mut self.jobs[job.index()];
+            // What a person asks for begins anew, also where an attempt was lost.
+            (status.state, status.lost) = (JobState::Pending, false);
         }
         self.count_waiting(jobs);
         for job in jobs {
