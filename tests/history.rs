@@ -153,7 +153,8 @@ fn what_a_run_waits_for_is_said_with_the_command() {
 
         ⏸ go   Go?: blocked, since DATE
                to go on: runner unblock 1 go --field "it's a key=…"
-        · also Also: not begun, waits for go
+        ⏸ also Also: blocked, since DATE
+               to go on: runner unblock 1 also --field how=…
         · late buildkite-agent meta-data get "it's a key": not begun, waits for go
 
         logs in /…/.runner/runs/ID/logs
