@@ -226,12 +226,15 @@ impl Opened {
     /// What happened up to the event `shown` is not reported again.
     pub(super) async fn go_on(self, further: &Further, shown: u64) -> Result<ExitStatus, Error> {
         let files = self.project.run_files(&self.record.id)?;
-        let Some(lock) = files.lock()? else {
+        let Some(lock) = files.take().await? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
         let events = self.log.read(&self.record.id, 0).await?;
         let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
-        preflight(state.plan()).await?;
+        // What is cancelled needs nothing any more.
+        if !state.is_cancelled() {
+            preflight(state.plan()).await?;
+        }
         tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)?;
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &self.project, services(PathBuf::new()));
