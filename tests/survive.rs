@@ -71,7 +71,10 @@ fn a_run_survives_its_death_at_any_moment() {
     let expected = undisturbed(steps());
     let (mut random, seed) = Random::seeded();
     let most = u64::try_from(expected.took.as_micros()).unwrap();
-    let mut moment = || Kill::At(Duration::from_micros(random.below(most)));
+    let mut moment = || {
+        let time = Duration::from_micros(random.below(most));
+        if random.below(3) == 0 { Kill::Reboot(time) } else { Kill::At(time) }
+    };
     let cases: Vec<_> = (0..60).map(|case| (0..=case % 3).map(|_| moment()).collect::<Vec<_>>()).collect();
     tell(&format!("random moments: SURVIVE_SEED={seed}"));
     let ended = all(&cases, |kills| survives(steps(), &expected, kills));
@@ -86,4 +89,44 @@ fn a_run_survives_a_full_disk() {
     let ended = all(&cases, |kills| survives(steps(), &expected, kills));
     tell(&format!("{} writes: {ended} of {} runs met a full disk", expected.writes, cases.len()));
     assert!(ended * 10 > cases.len() * 8, "{ended} of {}", cases.len());
+}
+
+const TRIGGERING: &str = "steps:
+  - { label: before, command: echo x >> before }
+  - { label: child, trigger: child, build: { meta_data: { from: parent } } }
+  - wait
+  - { label: after, command: echo x >> after }
+";
+const TRIGGERED: &str = "steps:
+  - { label: reads, command: test \"$$(buildkite-agent meta-data get from)\" = parent }
+  - wait
+  - { label: stores, command: echo kept > kept.txt; buildkite-agent artifact upload kept.txt }
+";
+
+#[test]
+fn a_triggered_run_survives_with_its_parent_and_is_not_made_twice() {
+    let project = || Project::with(TRIGGERING).file("child.yml", TRIGGERED);
+    let expected = undisturbed(project());
+    let cases: Vec<_> = boundaries(&expected).into_iter().step_by(2).collect();
+    let ended = all(&cases, |kills| survives(project(), &expected, kills));
+    tell(&format!("{} boundaries: {ended} of {} triggering runs were killed at one", expected.syncs, cases.len()));
+    assert!(ended * 10 > cases.len() * 8, "{ended} of {}", cases.len());
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_survives() {
+    let project = || {
+        Project::with(
+            "steps:
+  - { label: before, command: echo x >> before }
+  - { label: go, block: Go?, key: go }
+  - { label: after, command: echo x >> after }
+",
+        )
+    };
+    let expected = undisturbed(project());
+    let cases = boundaries(&expected);
+    let ended = all(&cases, |kills| survives(project(), &expected, kills));
+    tell(&format!("{} boundaries: {ended} of {} blocked runs were killed at one", expected.syncs, cases.len()));
+    assert!(ended * 10 > cases.len() * 7, "{ended} of {}", cases.len());
 }

@@ -1,10 +1,10 @@
 //! Ends the program at every write of its event log and at random moments, goes on, and compares with a run that was
 //! left alone.
 
-use crate::project::{Project, Said, said};
+use crate::project::{Project, Said, on_the_engine, said};
 use runner::event::{EventKind, Outcome, RunResult};
 use runner::log::{EventLog, SqliteLog};
-use runner::plan::{JobId, JobKind};
+use runner::plan::{Job, JobId, JobKind};
 use runner::run::{JobState, RunState};
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::process::ExitStatusExt;
@@ -27,6 +27,8 @@ pub(crate) enum Kill {
     Full(usize),
     /// After this time.
     At(Duration),
+    /// After this time, with everything it has started.
+    Reboot(Duration),
 }
 
 /// What is left of a run that counts, whatever happened on the way.
@@ -39,6 +41,14 @@ pub(crate) struct Facts {
     meta_data: BTreeMap<String, String>,
     annotations: Vec<(String, String)>,
     artifacts: BTreeMap<(String, String), Vec<u8>>,
+}
+
+impl Facts {
+    /// Without what differs from project to project.
+    pub(crate) fn without_outputs(mut self) -> Self {
+        self.jobs.values_mut().for_each(|(_, outputs)| outputs.clear());
+        self
+    }
 }
 
 /// A run that was left alone.
@@ -93,11 +103,14 @@ impl Victim {
             Kill::After(at) => ("after", at),
             Kill::Power(at) => ("power", at),
             Kill::Full(at) => ("full", at),
-            Kill::At(time) => {
+            Kill::At(time) | Kill::Reboot(time) => {
                 let mut command = self.project.command(arguments);
                 let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
                 std::thread::sleep(time);
                 child.kill().unwrap();
+                if matches!(kill, Kill::Reboot(_)) {
+                    self.processes().iter().for_each(|(pid, _)| drop(Command::new("kill").args(["-9", pid]).output()));
+                }
                 let output = child.wait_with_output().unwrap();
                 return (said(&output), output.status.signal() == Some(9));
             }
@@ -126,7 +139,7 @@ impl Victim {
             } else if over {
                 // Over just when it was ended: its result is in the log.
                 let result = self.runs().first().and_then(|(_, state)| state.run_result());
-                let status = if result == Some(RunResult::Passed) { 0 } else { 1 };
+                let status = i32::from(result != Some(RunResult::Passed));
                 return Said { status, ..said };
             } else if matches!(said.status, 0 | 1) {
                 return said;
@@ -173,6 +186,12 @@ impl Victim {
         passed
     }
 
+    /// Whether steps of the project reach the Docker Engine.
+    fn uses_docker(&self) -> bool {
+        let pipeline = std::fs::read_to_string(self.project.path().join("pipeline.yml")).unwrap();
+        pipeline.contains("docker:")
+    }
+
     pub(crate) fn facts(&self, status: i32) -> Facts {
         let mut facts = Facts {
             status,
@@ -188,6 +207,7 @@ impl Victim {
             for (id, job) in state.plan().jobs() {
                 labels.insert(job.name.clone(), job.label.clone());
                 if state.state(id) != JobState::Removed && !matches!(job.kind, JobKind::Wait) {
+                    self.check_log(&self.ids()[number], job, state.attempt(id));
                     let outputs = state.result(id).map(|result| format!("{:?} {:?}", result.outputs, result.message));
                     let fact = (state.state(id), outputs.unwrap_or_default());
                     let other = facts.jobs.insert((number, job.label.clone()), fact);
@@ -206,6 +226,15 @@ impl Victim {
         }
         facts.annotations.sort();
         facts
+    }
+
+    /// What a job said is on the disk when its end is.
+    fn check_log(&self, run: &str, job: &Job, attempt: u32) {
+        if job.label.starts_with("part ") {
+            let log = self.project.path().join(".runner/runs").join(run).join("logs");
+            let log = std::fs::read_to_string(log.join(format!("{}.{attempt}.log", job.name))).unwrap();
+            assert!(log.contains(&job.label), "the log of {} has only {log:?}", job.label);
+        }
     }
 
     fn ids(&self) -> Vec<String> {
@@ -230,11 +259,15 @@ impl Victim {
         while !self.processes().is_empty() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
         }
-        left.extend(self.processes());
+        left.extend(self.processes().into_iter().map(|(pid, line)| format!("{pid}: {line}")));
+        if self.uses_docker() {
+            left.extend(on_the_engine(self.project.path()));
+        }
         left
     }
 
-    fn processes(&self) -> Vec<String> {
+    /// What the program and its descendants are, by number.
+    fn processes(&self) -> Vec<(String, String)> {
         let mark = format!("VICTIM={}", self.mark);
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
         let ours = all.filter(|path| {
@@ -243,7 +276,8 @@ impl Victim {
         });
         ours.filter_map(|path| {
             let line = std::fs::read(path.join("cmdline")).ok().filter(|line| !line.is_empty())?;
-            Some(format!("{}: {}", path.display(), String::from_utf8_lossy(&line).replace('\0', " ")))
+            let pid = path.file_name()?.to_str()?.to_owned();
+            Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
         })
         .collect()
     }
@@ -272,6 +306,16 @@ pub(crate) fn undisturbed(project: Project) -> Undisturbed {
 
 /// Ends the command in a new project, goes on, and compares. Whether it was ended before it was over.
 pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill]) -> bool {
+    let (victim, said, ended) = go_on(project, kills);
+    pretty_assert(&victim.facts(said.status), &expected.facts, &|| {
+        format!("{kills:?}\n{}\n{}", said.stdout, said.stderr)
+    });
+    ended
+}
+
+/// The same, but for the comparison: the project, what the last command said, and whether the program was ended before
+/// the run was over.
+pub(crate) fn go_on(project: Project, kills: &[Kill]) -> (Victim, Said, bool) {
     let victim = Victim::new(project);
     let mut ended = false;
     for (index, kill) in kills.iter().enumerate() {
@@ -281,7 +325,8 @@ pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill])
         let known = was_ended || matches!(said.status, 0 | 1 | 2 | 5);
         assert!(known, "{kills:?}: {} {}\n{}", said.status, said.stdout, said.stderr);
         if let (Kill::Full(_), true) = (kill, was_ended) {
-            assert!(said.stderr.contains("disk"), "{kills:?}: {}", said.stderr);
+            let told = if victim.log().is_some() { "runner resume 1" } else { "free space on the disk" };
+            assert!(said.stderr.contains(told), "{kills:?}: {}", said.stderr);
             // Nobody has to come back for what ran: it was ended and cleaned up.
             assert_eq!(victim.left(), Vec::<String>::new(), "{kills:?}: {}", said.stderr);
         }
@@ -301,8 +346,7 @@ pub(crate) fn survives(project: Project, expected: &Undisturbed, kills: &[Kill])
         }
     }
     assert_eq!(victim.left(), Vec::<String>::new(), "{}", context());
-    pretty_assert(&victim.facts(said.status), &expected.facts, &context);
-    ended
+    (victim, said, ended)
 }
 
 fn pretty_assert(found: &Facts, expected: &Facts, context: &dyn Fn() -> String) {

@@ -211,7 +211,7 @@ impl Executor for LocalAgent {
             }
             JobKind::Trigger(trigger) => {
                 let end = Ending { cancelled: assignment.cancelled.clone(), killed: assignment.killed };
-                self.triggers.start(job, trigger, &log, end).await
+                self.triggers.start(job, assignment.begun_in, trigger, &log, end).await
             }
             JobKind::Wait | JobKind::Gate(_) => {
                 JobResult::failed(-1, format!("`{}` is not a step that runs", job.name), "")

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 /// Starts runs of other pipelines.
 #[async_trait::async_trait]
 pub trait Triggers: Send + Sync {
-    /// Starts the run, and waits for its end unless the job is detached. What the run reports goes to the job's log.
-    async fn start(&self, job: &Job, trigger: &TriggerJob, log: &JobLog, ending: Ending) -> JobResult;
+    /// Starts the run, and waits for its end unless the job is detached. What the run reports goes to the job's log. The
+    /// run that an attempt has started which was lost is gone on with: `begun_in` is the first of them.
+    async fn start(&self, job: &Job, begun_in: u32, trigger: &TriggerJob, log: &JobLog, ending: Ending) -> JobResult;
 }
 
 /// How a job is asked to end.

@@ -5,17 +5,20 @@ use super::error::{Error, ExitStatus};
 use super::leftovers::{self, Removed};
 use super::prepare::{components, services, uploader};
 use super::project::{Project, RunFiles};
+use super::trigger;
+use crate::agent::{JobLog, job_api};
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::{History, Output};
-use crate::run::{self, DriveError, RunState, Slots, schedule};
+use crate::run::{self, DriveError, RunState, Slots, Stop, schedule};
 use clap::Args;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// Which project, and how a run of it is driven further.
@@ -30,6 +33,18 @@ pub(super) struct Further {
     /// Stay and wait when the run is blocked
     #[arg(long)]
     wait: bool,
+}
+
+/// How a run is driven further; the fields are those of [`Drive`].
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) slots: Slots,
+    pub(super) wait: bool,
+    pub(super) shown: u64,
+    pub(super) output: Output,
+    pub(super) depth: u32,
+    pub(super) stop: watch::Receiver<Stop>,
+    pub(super) detached: TaskTracker,
 }
 
 /// A run found in the log of its project.
@@ -65,9 +80,9 @@ impl Further {
             project = opened.project;
         }
         if others.is_empty() {
-            if let Some(newest) = log.runs(Some(1)).await?.first() {
-                // It may have been killed between its last event and its end.
-                Opened::of(project, log.clone(), &newest.id).await?.remove_leftovers().await?;
+            for record in log.runs(None).await?.iter().filter(|record| job_api::is_left(&record.id)) {
+                let project = project.clone();
+                Opened::of(project, log.clone(), &record.id).await?.tidy_up().await?;
             }
             others.push("`runner run` makes a new run, `runner retry` runs jobs of an old one again".to_owned());
         }
@@ -147,38 +162,48 @@ impl Opened {
         Ok(History::replay(self.plan.clone(), &self.events().await?).map_err(DriveError::from)?)
     }
 
+    /// The run of this identifier.
     async fn of(project: Project, log: Arc<SqliteLog>, id: &str) -> Result<Self, Error> {
         let (record, plan) = log.open(id).await?;
         Ok(Self { project, log, record, plan: Arc::new(plan) })
+    }
+
+    /// The run of this identifier, if there is one.
+    pub(super) async fn if_there(project: Project, log: Arc<SqliteLog>, id: &str) -> Result<Option<Self>, Error> {
+        match log.open(id).await {
+            Ok((record, plan)) => Ok(Some(Self { project, log, record, plan: Arc::new(plan) })),
+            Err(LogError::NoSuchRun(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The run that has triggered this one, and goes on with it, when that was interrupted as well; else this one.
     async fn with_its_parent(self) -> Result<Self, Error> {
         let mut found = self;
         loop {
-            let parent = found.plan.context.triggered_from_build_id.clone();
-            let (record, plan) = match found.log.open(&parent).await {
-                // Another system's, or none.
-                Err(LogError::NoSuchRun(_) | LogError::Ambiguous(_)) => return Ok(found),
-                other => other?,
-            };
-            let Self { project, log, record: child, plan: childs } = found;
-            let above = Self { project, log, record, plan: Arc::new(plan) };
-            if above.standing().await? != Standing::Interrupted {
-                let Self { project, log, .. } = above;
-                return Ok(Self { project, log, record: child, plan: childs });
+            let parent = &found.plan.context.triggered_from_build_id;
+            let project = Project { directory: found.project.directory.clone() };
+            // Another system's run may have triggered it, or none.
+            match Self::if_there(project, found.log.clone(), parent).await? {
+                Some(parent) if parent.standing().await? == Standing::Interrupted => found = parent,
+                _ => return Ok(found),
             }
-            found = above;
         }
     }
 
-    /// Removes what a killed process has left of a run that needs not go on, and says so; nothing when one drives it.
-    pub(super) async fn remove_leftovers(&self) -> Result<(), Error> {
+    /// Removes what is left of a run that is over, and says so: its process may have been killed between the run's last
+    /// event and its own end.
+    pub(super) async fn tidy_up(&self) -> Result<(), Error> {
+        tell(&self.remove_leftovers().await?)
+    }
+
+    /// Removes what a killed process has left of the run; nothing when one drives it.
+    pub(super) async fn remove_leftovers(&self) -> Result<Removed, Error> {
         let files = self.project.run_files(&self.record.id)?;
-        let Some(_lock) = files.lock()? else { return Ok(()) };
+        let Some(_lock) = files.lock()? else { return Ok(Removed::default()) };
         let events = self.log.read(&self.record.id, 0).await?;
         let state = RunState::replay(self.plan.clone(), &events).map_err(DriveError::from)?;
-        tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)
+        leftovers::remove(&self.record.id, &files, &state, &events).await
     }
 
     /// How the run stands.
@@ -225,6 +250,22 @@ impl Opened {
     /// removed first.
     /// What happened up to the event `shown` is not reported again.
     pub(super) async fn go_on(self, further: &Further, shown: u64) -> Result<ExitStatus, Error> {
+        let way = Way {
+            slots: slots(further.jobs),
+            wait: further.wait,
+            shown,
+            output: Output::Stdout,
+            depth: 0,
+            stop: stop_on_signals()?,
+            detached: TaskTracker::new(),
+        };
+        let (drive, removed) = self.taken_up(way).await?;
+        tell(&removed)?;
+        drive.run().await
+    }
+
+    /// The run, taken for this process and ready to be driven, and what was removed of lost attempts.
+    pub(super) async fn taken_up(self, way: Way) -> Result<(Drive, Removed), Error> {
         let files = self.project.run_files(&self.record.id)?;
         let Some(lock) = files.take().await? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
@@ -235,7 +276,16 @@ impl Opened {
         if !state.is_cancelled() {
             preflight(state.plan()).await?;
         }
-        tell(&leftovers::remove(&self.record.id, &files, &state, &events).await?)?;
+        let removed = leftovers::remove(&self.record.id, &files, &state, &events).await?;
+        for job in state.running_jobs().filter(|job| state.is_cancelling(*job)) {
+            let id = trigger::identifier(&self.record, state.plan().job(job), state.begun_in(job));
+            let project = Project { directory: self.project.directory.clone() };
+            if let Some(triggered) = Self::if_there(project, self.log.clone(), &id).await? {
+                let output = Output::Log(JobLog::discard());
+                let way = Way { output, shown: 0, depth: way.depth + 1, wait: false, ..way.clone() };
+                trigger::cancel_triggered(triggered, way).await?;
+            }
+        }
         let engine = StepEngine::new().map_err(|error| Error::environment(error.to_string()))?;
         let mut components = components(engine, &self.project, services(PathBuf::new()));
         restore(&mut components, state.plan())?;
@@ -249,15 +299,15 @@ impl Opened {
             lock: Some(lock),
             uploader,
             answers: HashMap::new(),
-            slots: slots(further.jobs),
-            wait: further.wait,
-            shown,
-            output: Output::Stdout,
-            depth: 0,
-            stop: stop_on_signals()?,
-            detached: TaskTracker::new(),
+            slots: way.slots,
+            wait: way.wait,
+            shown: way.shown,
+            output: way.output,
+            depth: way.depth,
+            stop: way.stop,
+            detached: way.detached,
         };
-        drive.run().await
+        Ok((drive, removed))
     }
 }
 

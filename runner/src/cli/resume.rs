@@ -29,7 +29,7 @@ impl Resume {
         let number = opened.record.number;
         match opened.standing().await? {
             Standing::Over => {
-                opened.remove_leftovers().await?;
+                opened.tidy_up().await?;
                 let help = format!("`runner retry {number} JOB` runs jobs of it again");
                 return Err(Error::usage(format!("run {number} is over")).help(help));
             }

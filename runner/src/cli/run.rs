@@ -48,7 +48,8 @@ impl Run {
         let answers = answers(&project, &plan, &self.unblock)?;
         preflight(&plan).await?;
         let uploader = uploader(&project, components, settings);
-        let created = Created::new(project, plan).await?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let created = Created::new(project, plan, id).await?;
         let number = created.record.number;
         if let Some(before) = interrupted_before(&created.project, &created.log, number).await {
             // A closed standard error is no reason not to run.
@@ -85,9 +86,8 @@ pub(super) struct Created {
 }
 
 impl Created {
-    pub(super) async fn new(project: Project, plan: Plan) -> Result<Self, Error> {
+    pub(super) async fn new(project: Project, plan: Plan, id: String) -> Result<Self, Error> {
         let log = Arc::new(project.log()?);
-        let id = uuid::Uuid::now_v7().to_string();
         let plan = Arc::new(plan);
         let json = serde_json::to_vec(&*plan).map_err(|error| Error::environment(error.to_string()))?;
         let kind = EventKind::RunCreated { plan: format!("sha256:{:x}", Sha256::digest(json)) };

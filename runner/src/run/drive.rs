@@ -42,6 +42,8 @@ pub struct Assignment {
     pub job: JobId,
     /// Which attempt.
     pub attempt: u32,
+    /// The attempt that began this work: an earlier one when that, and all since, were lost.
+    pub begun_in: u32,
     /// What a notification tells.
     pub notice: Option<Value>,
     /// Who let the run go on last; empty when nobody has.
@@ -292,6 +294,7 @@ impl Driver {
             plan: self.state.plan().clone(),
             job,
             attempt,
+            begun_in: self.state.begun_in(job),
             notice: self.state.notice(job),
             unblocked_by: self.state.data().unblocked_by().to_owned(),
             outputs,

@@ -22,7 +22,7 @@ mod step;
 mod upload;
 
 pub use caller::Caller;
-pub use server::{Admission, Entrance, JobApi, JobApiError, remove_left};
+pub use server::{Admission, Entrance, JobApi, JobApiError, is_left, remove_left};
 
 #[cfg(test)]
 mod tests;

@@ -130,6 +130,12 @@ fn directory_name(run: &str) -> String {
     format!("runner-{run}")
 }
 
+/// Whether a process that drives the run, or one that did and was killed, has a directory.
+#[must_use]
+pub fn is_left(run: &str) -> bool {
+    left(run).next().is_some()
+}
+
 /// Removes the directory that a process which drove the run and was killed has left; whether there was one. For a run
 /// that no process drives.
 ///
@@ -137,15 +143,18 @@ fn directory_name(run: &str) -> String {
 /// When it cannot be removed.
 pub fn remove_left(run: &str) -> std::io::Result<bool> {
     let mut removed = false;
-    for place in places() {
-        let left = place.join(directory_name(run));
-        let is_own = left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
-        if is_own {
-            std::fs::remove_dir_all(&left)?;
-            removed = true;
-        }
+    for left in left(run) {
+        std::fs::remove_dir_all(&left)?;
+        removed = true;
     }
     Ok(removed)
+}
+
+fn left(run: &str) -> impl Iterator<Item = PathBuf> {
+    let name = directory_name(run);
+    let is_own =
+        |left: &PathBuf| left.symlink_metadata().is_ok_and(|left| left.is_dir() && left.uid() == geteuid().as_raw());
+    places().into_iter().map(move |place| place.join(&name)).filter(is_own)
 }
 
 /// A new directory that only this user can enter, with a path short enough for a socket.

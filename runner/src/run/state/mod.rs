@@ -49,6 +49,10 @@ type Turn = (Reverse<i64>, u32, JobId);
 struct JobStatus {
     state: JobState,
     attempt: u32,
+    /// The attempt whose work the current one goes on with.
+    begun_in: u32,
+    /// The last attempt was lost.
+    lost: bool,
     /// Dependencies that are not over.
     remaining: u32,
     /// A dependency ended in a way that keeps this job from running.
@@ -159,6 +163,8 @@ impl RunState {
             self.jobs.push(JobStatus {
                 state: JobState::Pending,
                 attempt: 0,
+                begun_in: 0,
+                lost: false,
                 remaining: u32::try_from(job.depends_on.len()).unwrap_or(u32::MAX),
                 doomed: false,
                 retries: Vec::new(),
@@ -252,6 +258,9 @@ impl RunState {
             return Err(Illegal(format!("attempt {attempt} cannot follow attempt {}", status.attempt)));
         }
         status.attempt = attempt;
+        if !std::mem::take(&mut status.lost) {
+            status.begun_in = attempt;
+        }
         status.state = JobState::Running;
         *self.running(job) += 1;
         self.ready.remove(&self.turn(job));
@@ -285,6 +294,7 @@ impl RunState {
     fn interrupt(&mut self, job: JobId, attempt: u32) -> Result<(), Illegal> {
         self.expect_attempt(job, attempt)?;
         *self.running(job) -= 1;
+        self.jobs[job.index()].lost = true;
         if self.cancelled || self.jobs[job.index()].cancelling {
             self.settle(job, JobState::Cancelled);
         } else {
@@ -450,6 +460,12 @@ impl RunState {
     #[must_use]
     pub fn attempt(&self, job: JobId) -> u32 {
         self.jobs[job.index()].attempt
+    }
+
+    /// The attempt that began what the current one does: an earlier one when that, and all since, were lost.
+    #[must_use]
+    pub fn begun_in(&self, job: JobId) -> u32 {
+        self.jobs[job.index()].begun_in
     }
 
     /// How a job's last attempt ended.
