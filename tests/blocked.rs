@@ -1,6 +1,8 @@
 //! Block and input steps: who waits, who lets go on, and what is left over weeks.
 
 use crate::project::{Project, said};
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
 
 const GATED: &str = "steps:
   - command: echo before
@@ -88,7 +90,7 @@ fn an_input_step_holds_up_nobody_who_does_not_depend_on_it() {
 
 /// The name of the account that runs the tests, as the system says it.
 fn account() -> String {
-    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -155,4 +157,88 @@ fn a_choice_may_be_several() {
     project.runner(&["run"]).expect_status(5);
     project.runner(&["unblock", "1", "--field", "where=a\nb"]).expect_status(0);
     assert_eq!(std::fs::read_to_string(project.path().join("got")).unwrap(), "a\nb");
+}
+
+/// The program at a terminal of its own, and what that shows.
+struct AtTerminal {
+    child: Child,
+    shown: String,
+}
+
+impl AtTerminal {
+    fn start(project: &Project, arguments: &str) -> Self {
+        let command = project.command(&[]);
+        let mut terminal = Command::new("script");
+        // The shell between would end by Ctrl-C itself.
+        let program = format!("exec {} {arguments}", command.get_program().to_str().unwrap());
+        terminal.args(["-qec", &program, "/dev/null"]).current_dir(project.path()).env_clear();
+        terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Self { child, shown: String::new() }
+    }
+
+    /// Waits until the terminal shows this behind what was waited for before.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            let mut byte = [0; 1024];
+            let count = self.child.stdout.as_mut().unwrap().read(&mut byte).unwrap();
+            assert!(count > 0, "no {text:?} in {seen}\nafter {}", self.shown);
+            seen.push_str(&String::from_utf8_lossy(&byte[..count]));
+        }
+        self.shown.push_str(&seen);
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Exit status of the program.
+    fn end(mut self) -> i32 {
+        std::io::copy(self.child.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+#[test]
+fn at_a_terminal_a_person_is_asked() {
+    let project = Project::with(GATED);
+    let mut terminal = AtTerminal::start(&project, "run");
+    terminal.expect("Release? Continue? [y/N]");
+    assert!(terminal.shown.contains("waits for a person"), "the question comes last: {}", terminal.shown);
+    terminal.type_in("y\n");
+    terminal.expect("- us: America");
+    terminal.type_in("mars\n");
+    terminal.expect("`mars` is no choice");
+    terminal.type_in("America\n");
+    assert_eq!(terminal.end(), 0);
+    assert!(project.path().join("released").exists());
+    assert_eq!(project.runner(&["meta-data", "1", "region"]).expect_status(0).stdout, "us\n");
+}
+
+#[test]
+fn whoever_does_not_answer_at_the_terminal_leaves_it_blocked() {
+    // No, Ctrl-C, and the end of the input.
+    for typed in ["n\n", "\u{3}", "\u{4}"] {
+        let project = Project::with(GATED);
+        let mut terminal = AtTerminal::start(&project, "run");
+        terminal.expect("[y/N]");
+        terminal.type_in(typed);
+        terminal.expect("run 1 stays blocked");
+        assert_eq!(terminal.end(), 5, "{typed:?}");
+        project.runner(&["unblock", "--field", "region=eu"]).expect_status(0);
+    }
+}
+
+#[test]
+fn the_question_at_the_terminal_is_answered_from_elsewhere() {
+    for command in [&["unblock", "1", "--field", "region=eu"][..], &["cancel"]] {
+        let project = Project::with(GATED);
+        let mut terminal = AtTerminal::start(&project, "run");
+        terminal.expect("[y/N]");
+        project.runner(command).expect_status(0);
+        assert_eq!(terminal.end(), if command[0] == "cancel" { 6 } else { 0 });
+        assert_eq!(project.path().join("released").exists(), command[0] == "unblock");
+    }
 }

@@ -153,7 +153,8 @@ fn what_a_run_waits_for_is_said_with_the_command() {
 
         ⏸ go   Go?: blocked, since DATE
                to go on: runner unblock 1 go --field "it's a key=…"
-        · also Also: not begun, waits for go
+        ⏸ also Also: blocked, since DATE
+               to go on: runner unblock 1 also --field how=…
         · late buildkite-agent meta-data get "it's a key": not begun, waits for go
 
         logs in /…/.runner/runs/ID/logs
@@ -181,8 +182,11 @@ fn logs_are_shown_whole_or_as_lines_for_programs() {
     project.runner(&["run"]).expect_status(0);
     let all = project.runner(&["logs"]).expect_status(0);
     let lines: Vec<&str> = all.stdout.lines().filter(|line| !line.contains("$ ")).collect();
-    assert!(lines[0].starts_with("▶ first ") && lines[1..3] == ["one", "two"], "{lines:?}");
-    assert!(lines[3].starts_with("▶ second ") && lines[3].ends_with("(attempt 2)") && lines[4] == "won", "{lines:?}");
+    assert!(lines[0].starts_with("▶ first ") && lines[1..3] == ["  │ one", "  │ two"], "{lines:?}");
+    assert!(
+        lines[3].starts_with("▶ second ") && lines[3].ends_with("(attempt 2)") && lines[4] == "  │ won",
+        "{lines:?}"
+    );
     assert_eq!(lines.len(), 5);
     let earlier = project.runner(&["logs", "1", "second", "--attempt", "1"]).expect_status(0);
     assert_eq!(earlier.stdout.lines().last(), Some("lost"));
@@ -381,4 +385,43 @@ fn large_runs_are_summarised() {
     assert!(!said.stdout.contains("many"), "{}", said.stdout);
     let all = project.runner(&["show", "--all"]).expect_status(0);
     assert_eq!(all.stdout.matches("↷").count(), 120);
+}
+
+#[test]
+fn nothing_a_job_says_is_obeyed_by_the_terminal_or_passes_for_the_runner() {
+    let evil = r"\033[2J\033]0;title\007\033[1A\r";
+    let project = Project::with(&format!(
+        "steps:
+  - key: evil
+    label: \"Evil \\e[2J\\u202e\\r\"
+    artifact_paths: '*.txt'
+    command:
+      - E=$$(printf '{evil}')
+      - 'echo \"one$${{E}}two\"; echo \"▶ deploy deployed\"'
+      - buildkite-agent meta-data set \"k$${{E}}\" \"v$${{E}}\"
+      - buildkite-agent annotate \"body$${{E}}\" --context \"context$${{E}}\"
+      - echo > \"name$${{E}}.txt\"
+  - {{ block: \"Go \\e[2J\", key: go, prompt: \"\\e[2J\" }}
+  - {{ command: echo deployed, key: deploy }}
+"
+    ));
+    let shown = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        let said = said(&command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").output().unwrap());
+        for word in ["\u{1b}[2J", "\u{1b}]0", "\u{1b}[1A", "\r", "\u{7}", "\u{202e}"] {
+            assert!(!said.stdout.contains(word), "{word:?} in {:?} of {arguments:?}", said.stdout);
+            assert!(!said.stderr.contains(word), "{word:?} in {:?} of {arguments:?}", said.stderr);
+        }
+        said
+    };
+    assert!(shown(&["run"]).expect_status(5).stdout.contains('\u{1b}'), "there are colours");
+    shown(&["unblock", "1", "--by", "Eve\u{1b}[2J"]).expect_status(0);
+    for command in ["show", "artifacts", "meta-data", "audit", "runs"] {
+        shown(&[command]).expect_status(0);
+    }
+    shown(&["logs", "-f"]).expect_status(0);
+    // Only what the runner says begins at the margin.
+    let logs = shown(&["logs"]).expect_status(0).stdout;
+    let titles = logs.lines().filter(|line| anstream::adapter::strip_str(line).to_string().starts_with('▶'));
+    assert_eq!(titles.count(), 2, "{logs}");
 }

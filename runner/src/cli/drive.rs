@@ -100,10 +100,13 @@ impl Drive {
 
     /// Drives until the run is over, or blocked and nobody here can answer.
     pub(super) async fn drive(mut self) -> Result<Finished, Error> {
-        let _lock = match self.lock.take() {
-            Some(lock) => lock,
-            None => self.take().await?,
-        };
+        let _lock =
+            match self.lock.take() {
+                Some(lock) => lock,
+                None => self.files.take().await?.ok_or_else(|| {
+                    Error::environment(format!("another process is driving run {}", self.record.number))
+                })?,
+            };
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
         let (appended, logs) = mpsc::channel(1024);
@@ -187,18 +190,6 @@ impl Drive {
             tracing::warn!("the report broke; the run itself is as it says above");
         }
         Ok(finished)
-    }
-
-    /// Takes the run for this process.
-    async fn take(&self) -> Result<File, Error> {
-        // Whoever looks whether the run is driven holds it for a moment.
-        for _ in 0..10 {
-            if let Some(lock) = self.files.lock()? {
-                return Ok(lock);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Err(Error::environment(format!("another process is driving run {}", self.record.number)))
     }
 
     /// Why the run stopped before its end, and how it goes on.

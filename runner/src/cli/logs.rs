@@ -48,6 +48,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// How long a run that is not over may be without a process that drives it before nothing more is expected of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
 
 impl Logs {
@@ -83,12 +84,18 @@ impl Logs {
             let attempts = history.attempts(*id);
             let Some(attempt) = self.choose(&job.name, attempts, jobs.is_some())? else { continue };
             let mut reader = JobLogReader::new(LocalAgent::log_file(logs, job, attempt.number));
-            if !self.json && jobs.is_none_or(|jobs| jobs.len() > 1) {
+            // Between titles each line of a log has a margin, so that it cannot pass for a title.
+            let several = jobs.is_none_or(|jobs| jobs.len() > 1);
+            if !self.json && several {
                 let again = if attempt.number > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
                 writeln!(out, "{BOLD}▶ {}{BOLD:#} {}{again}", job.name, plain(&label(&job.label)))?;
             }
             let mut line = |line: &[u8]| {
-                if self.json { as_json(&mut out, &job.name, attempt.number, line) } else { as_text(&mut out, line) }
+                if self.json {
+                    as_json(&mut out, &job.name, attempt.number, line)
+                } else {
+                    as_text(&mut out, several, line)
+                }
             };
             drain(&mut reader, true, &mut line)?;
         }
@@ -155,12 +162,15 @@ fn drain(
     if rest.is_empty() { Ok(()) } else { line(&rest) }
 }
 
-fn as_text(out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
-    match shown(line) {
-        None => Ok(()),
-        Some(Line::Title(title)) => writeln!(out, "{BOLD}{title}{BOLD:#}"),
-        Some(Line::Text(line)) if line.contains('\u{1b}') => writeln!(out, "{line}\u{1b}[0m"),
-        Some(Line::Text(line)) => writeln!(out, "{line}"),
+fn as_text(out: &mut impl Write, margin: bool, line: &[u8]) -> std::io::Result<()> {
+    let Some(line) = shown(line) else { return Ok(()) };
+    if margin {
+        write!(out, "  {DIM}│{DIM:#} ")?;
+    }
+    match line {
+        Line::Title(title) => writeln!(out, "{BOLD}{title}{BOLD:#}"),
+        Line::Text(line) if line.contains('\u{1b}') => writeln!(out, "{line}\u{1b}[0m"),
+        Line::Text(line) => writeln!(out, "{line}"),
     }
 }
 

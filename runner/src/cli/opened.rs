@@ -252,11 +252,14 @@ impl Opened {
     /// The run, taken for this process and ready to be driven, and what was removed of lost attempts.
     pub(super) async fn taken_up(self, way: Way) -> Result<(Drive, Removed), Error> {
         let files = self.project.run_files(&self.record.id)?;
-        let Some(lock) = files.lock()? else {
+        let Some(lock) = files.take().await? else {
             return Err(Error::environment(format!("another process is driving run {}", self.record.number)));
         };
         let state = self.state().await?;
-        preflight(state.plan()).await?;
+        // What is cancelled needs nothing any more.
+        if !state.is_cancelled() {
+            preflight(state.plan()).await?;
+        }
         let removed = leftovers::remove(&self.record.id, &files, &state, &*self.log).await?;
         for job in state.running_jobs().filter(|job| state.is_cancelling(*job)) {
             let id = trigger::identifier(&self.record, state.plan().job(job), state.begun_in(job));

@@ -6,6 +6,7 @@ use crate::pipeline::{Diagnostic, Source};
 use crate::plan::Settings;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where a pipeline is looked for when none is named; Buildkite's agent looks in the same places.
 pub(super) const PLACES: [&str; 9] = [
@@ -204,6 +205,17 @@ impl RunFiles {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`lock`](Self::lock), with patience: whoever looks whether the run is driven holds it for a moment.
+    pub(super) async fn take(&self) -> Result<Option<File>, Error> {
+        for _ in 0..10 {
+            if let Some(lock) = self.lock()? {
+                return Ok(Some(lock));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.lock()
     }
 
     /// Takes the run for this process; nothing when another process drives it. The kernel gives it back when the

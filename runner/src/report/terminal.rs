@@ -234,7 +234,7 @@ impl Terminal {
                     AnnotationStyle::Warning => (YELLOW, "warning"),
                     AnnotationStyle::Error => (RED, "error"),
                 };
-                let name = annotation.job.as_deref().unwrap_or(&annotation.context);
+                let name = &text::plain(annotation.job.as_deref().unwrap_or(&annotation.context));
                 for line in annotation.body.lines().filter(|line| !line.trim().is_empty()) {
                     self.line(out, style, "✎", name, &format!("{word}: {}", text::printable(line)));
                 }
