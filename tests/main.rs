@@ -19,6 +19,7 @@ mod plugins;
 mod project;
 mod real_pipelines;
 mod run;
+mod secrets;
 mod simulation;
 mod strict;
 mod tidy;

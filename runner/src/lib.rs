@@ -11,3 +11,4 @@ pub mod pipeline; // YAML text to pipeline
 pub mod plan; // pipeline to jobs
 pub mod report; // readers of events
 pub mod run; // one execution of a plan
+pub mod secret; // values by name, and where none may be written

@@ -3,13 +3,15 @@
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory};
+use super::redaction;
+use super::secrets;
 use super::trigger::LocalTriggers;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::{Event, EventKind, RunResult};
-
+use crate::host::Services;
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
@@ -110,7 +112,10 @@ impl Drive {
                 stop: self.stop.clone(),
                 detached: self.detached.clone(),
             }),
-            services: services(self.files.artifacts.clone()),
+            services: Services {
+                secrets: Arc::new(secrets::of(self.uploader.settings(), &self.project.directory)),
+                ..services(self.files.artifacts.clone())
+            },
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -121,6 +126,7 @@ impl Drive {
             workspace: self.project.directory.clone(),
             logs: self.files.logs.clone(),
             appended: Some(appended),
+            redactions: redaction::known().clone(),
             grace: GRACE,
         });
         let (progress, progressed) = watch::channel(0);

@@ -1,5 +1,9 @@
 //! `runner.yml` in the project's root: what a project tells the runner about itself.
 
+mod secrets;
+
+pub use secrets::{SourceKind, SourceSetting};
+
 use super::grant::{GrantError, Grants, pointer_of};
 use crate::pipeline::model::Plugin;
 use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
@@ -17,6 +21,8 @@ pub struct Settings {
     pub notify: IndexMap<String, ComponentMapping>,
     /// Files of pipelines that trigger steps name, by slug; paths from the project's root.
     pub pipelines: IndexMap<String, String>,
+    /// Where secrets come from, in the order in which they are asked; `None` for the runner's own environment alone.
+    pub secrets: Option<Vec<SourceSetting>>,
 }
 
 /// A component, what it is told and what it may touch.
@@ -153,6 +159,11 @@ mod tests {
                 "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
                 "2:45 not a grant: `1` is not an AWS account",
             ),
+            ("secrets: environment", "1:10 not a setting: invalid type"),
+            ("secrets: [keyring]", "1:11 not a setting: `keyring` needs more"),
+            ("secrets:\n  - file: a\n    keyring: b\n", "2:5 not a setting: a source of secrets is one of"),
+            ("secrets:\n  - fiel: a\n", "2:5 not a setting: unknown field `fiel`"),
+            ("secrets:\n  - { file: a, region: eu-west-1 }\n", "2:5 not a setting: `region` is only for"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -87,7 +87,7 @@ impl Terminal {
     }
 
     /// Shows events and logs as they come, until nobody tells of any more.
-    pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<PathBuf>) {
+    pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<Arc<Path>>) {
         let mut logs_open = true;
         let mut paths = Vec::new();
         loop {
@@ -370,7 +370,7 @@ impl Terminal {
     }
 
     /// What is new in a job's log, as far as it can be shown in one go.
-    fn show_log(&mut self, path: &std::path::Path, out: &mut Vec<u8>) {
+    fn show_log(&mut self, path: &Path, out: &mut Vec<u8>) {
         let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.path == path) else { return };
         let name = self.state.plan().job(*job).name.clone();
         let mut text = std::mem::take(&mut shown.rest);

@@ -17,6 +17,7 @@ mod template;
 mod tests;
 
 pub use client::SdkClients;
+pub(crate) use client::machine_config;
 pub use error::AwsError;
 pub use model::{
     AwsClients, ChangeDetail, ChangeSetPage, ChangeSetRequest, CloudFormation, CreatedChangeSet, Operations, Page,
