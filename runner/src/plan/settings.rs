@@ -162,7 +162,7 @@ mod tests {
             ("secrets: environment", "1:10 not a setting: invalid type"),
             ("secrets: [keyring]", "1:11 not a setting: `keyring` needs more"),
             ("secrets:\n  - file: a\n    keyring: b\n", "2:5 not a setting: a source of secrets is one of"),
-            ("secrets:\n  - fiel: a\n", "2:5 not a setting: unknown field `fiel`"),
+            ("secrets:\n  - fiel: a\n", "2:11 not a setting: unknown field `fiel`"),
             ("secrets:\n  - { file: a, region: eu-west-1 }\n", "2:5 not a setting: `region` is only for"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {

@@ -36,13 +36,15 @@ pub enum SourceKind {
 const KINDS: &str = "`environment`, `file`, `keyring`, `aws-ssm` and `aws-secrets-manager`";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 struct Written {
     environment: Option<String>,
     file: Option<String>,
     keyring: Option<String>,
-    aws_ssm: Option<String>,
-    aws_secrets_manager: Option<String>,
+    #[serde(rename = "aws-ssm")]
+    parameter_store: Option<String>,
+    #[serde(rename = "aws-secrets-manager")]
+    secrets_manager: Option<String>,
     #[serde(default)]
     names: IndexMap<String, String>,
     region: Option<String>,
@@ -54,8 +56,8 @@ impl Written {
             self.environment.map(SourceKind::Environment),
             self.file.map(SourceKind::File),
             self.keyring.map(SourceKind::Keyring),
-            self.aws_ssm.map(SourceKind::AwsSsm),
-            self.aws_secrets_manager.map(SourceKind::AwsSecretsManager),
+            self.parameter_store.map(SourceKind::AwsSsm),
+            self.secrets_manager.map(SourceKind::AwsSecretsManager),
         ];
         let mut kinds = kinds.into_iter().flatten();
         let (Some(kind), None) = (kinds.next(), kinds.next()) else {

@@ -1,14 +1,25 @@
 //! Against the local endpoint of `examples/environment`, and against answers that it never gives.
 
 use super::*;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ssm::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ssm::types::ParameterType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Of the machine's configuration how to connect: what it says of endpoints would go over this one.
 async fn config_of(url: &str) -> SdkConfig {
-    let credentials = Credentials::new("test", "test", None, None, "test");
-    let config = machine_config(Some("us-east-1".to_owned())).await.into_builder();
-    config.endpoint_url(url).credentials_provider(SharedCredentialsProvider::new(credentials)).build()
+    let machine = machine_config(Some("us-east-1".to_owned())).await;
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+        .retry_config(RetryConfig::disabled());
+    config.set_http_client(machine.http_client());
+    config.set_sleep_impl(machine.sleep_impl());
+    config.set_timeout_config(machine.timeout_config().cloned());
+    config.build()
 }
 
 /// The local endpoint; fails when nothing answers there.
