@@ -80,7 +80,7 @@ struct Located {
 }
 
 /// See [`Secrets::wait`].
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 impl Secrets {
     /// The secrets of these sources.

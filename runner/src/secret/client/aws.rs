@@ -4,6 +4,8 @@ use super::super::{Found, SecretSource, SecretValue};
 use crate::capability::aws::{AwsError, machine_config};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use indexmap::IndexMap;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -55,7 +57,7 @@ impl SecretSource for ParameterStore {
                 Some(value) => found(&format!("the parameter {key}"), value),
                 None => Err(format!("the answer for the parameter {key} has no value")),
             },
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
+            Err(error) if error.as_service_error().is_some_and(GetParameterError::is_parameter_not_found) => {
                 Ok(Found::Absent(format!("has no parameter {key}")))
             }
             Err(error) => Err(explain(&key, &AwsError::from_sdk("GetParameter", &endpoint, &error))),
@@ -80,7 +82,9 @@ impl SecretSource for SecretsManager {
                 (Some(text), None) => found(&format!("the secret {id}"), text),
                 (None, _) => Err(format!("the secret {id} is binary; store it as text, for instance as base64")),
             },
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+            {
                 Ok(Found::Absent(format!("has no secret {id}")))
             }
             Err(error) => Err(explain(id, &AwsError::from_sdk("GetSecretValue", &endpoint, &error))),

@@ -1,4 +1,4 @@
-//! The keyring of the operating system: the Secret Service (GNOME Keyring, KWallet) on Linux, the Keychain on macOS.
+//! The keyring of the operating system: the Secret Service (GNOME Keyring, `KWallet`) on Linux, the Keychain on macOS.
 
 use super::super::{Found, SecretSource, SecretValue};
 use async_trait::async_trait;

@@ -151,7 +151,9 @@ fn base64(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
                 let form = form.get(begin..).unwrap_or_default();
                 forms.insert(form.into());
                 if offset == 0 {
-                    BASE64_LINES.iter().for_each(|width| wrapped(form, *width, forms));
+                    for width in BASE64_LINES {
+                        wrapped(form, width, forms);
+                    }
                 }
             }
         }
@@ -159,7 +161,10 @@ fn base64(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
 }
 
 fn hex(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
-    let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = String::new();
+    for byte in value {
+        hex.push_str(&format!("{byte:02x}"));
+    }
     wrapped(&hex, HEX_LINE, forms);
     forms.insert(hex.to_ascii_uppercase().into());
     forms.insert(hex.into());
