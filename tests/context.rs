@@ -304,7 +304,7 @@ fn a_secret_that_is_not_there_fails_its_job() {
 ",
     );
     let said = project.runner(&["run"]).expect_status(1).expect_stdout("1 passed, 1 failed");
-    said.expect_stdout("the secret `API_TOKEN` is not set; set the environment variable API_TOKEN for the runner");
+    said.expect_stdout("the secret `API_TOKEN` is not set: the runner's environment has no variable API_TOKEN");
     assert!(!project.path().join("never").exists());
     let project = Project::with("steps:\n  - { command: 'true', secrets: { BUILDKITE_BRANCH: X } }\n");
     project.runner(&["check"]).expect_status(3).expect_stderr("cannot hold a secret").expect_stderr("pipeline.yml:2:");

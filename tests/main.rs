@@ -30,6 +30,7 @@ mod resume;
 mod retention;
 mod retry;
 mod run;
+mod secrets;
 mod simulation;
 mod strict;
 mod survive;

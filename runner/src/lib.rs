@@ -12,3 +12,4 @@ pub mod plan; // pipeline to jobs
 pub mod queue; // who may work on what
 pub mod report; // readers of events
 pub mod run; // one execution of a plan
+pub mod secret; // values by name, and where none may be written

@@ -246,6 +246,7 @@ pub async fn keep(store: &ArtifactStore, scope: &JobScope, globs: &[String], rea
     }
     let count = found.files.len();
     for FoundFile { path, name } in found.files {
+        scope.check_name("an artifact's path", &name)?;
         let fault = |error: std::io::Error| Error::Failed(format!("cannot read `{name}`: {error}"));
         let mut file: File = match reach {
             Reach::Workspace => scope.workspace.dir().open(&name).map_err(fault)?.into_std(),

@@ -3,6 +3,7 @@
 use crate::plan::grant::matches_pattern;
 use crate::plan::variables::{AGENT_META_DATA, is_of_one_job, is_protected};
 use crate::plan::{Job, Plan, StepJob};
+use crate::secret::SecretValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
@@ -37,7 +38,7 @@ pub struct JobFacts<'a> {
     /// Time it gets for cleaning up once it is asked to end.
     pub grace: Duration,
     /// The values of its secrets, by variable.
-    pub secrets: &'a [(String, String)],
+    pub secrets: &'a [(String, SecretValue)],
     /// Who released the block step before it, if there is one.
     pub unblocker: Option<&'a str>,
 }
@@ -61,13 +62,14 @@ pub fn job_environment(
     }
     let mut ignored = BTreeSet::new();
     let mut users = BTreeSet::new();
-    let secrets = facts.secrets.iter().map(|(name, value)| (name, value));
-    for (name, value) in plan.env.iter().chain(&plan.context.env).chain(&step.env).chain(secrets) {
+    let written = plan.env.iter().chain(&plan.context.env).chain(&step.env);
+    let written = written.map(|(name, value)| (name, value.as_str()));
+    for (name, value) in written.chain(facts.secrets.iter().map(|(name, value)| (name, value.expose()))) {
         if is_protected(name) {
             ignored.insert(name.as_str());
         } else {
             users.insert(name.as_str());
-            env.insert(name.clone(), value.clone());
+            env.insert(name.clone(), value.to_owned());
         }
     }
     let build = plan.context.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -239,13 +241,15 @@ mod tests {
         job: &Job,
         attempt: u32,
         own: &[(&str, &str)],
-        secrets: &[(String, String)],
+        secrets: &[(&str, &str)],
     ) -> JobEnvironment {
+        let value = |value: &str| SecretValue::new(value.to_owned()).unwrap();
+        let secrets: Vec<_> = secrets.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect();
         let JobKind::Step(step) = &job.kind else { panic!() };
         let run =
             RunFacts { run: RUN.to_owned(), number: 5, workspace: "/project".to_owned(), agent: "laptop".to_owned() };
         let grace = Duration::from_secs(10);
-        let facts = JobFacts { plan, job, step, attempt, grace, secrets, unblocker: Some("carol") };
+        let facts = JobFacts { plan, job, step, attempt, grace, secrets: &secrets, unblocker: Some("carol") };
         job_environment(&facts, &run, map(own).into_iter())
     }
 
@@ -332,7 +336,7 @@ mod tests {
             ("BUILDKITE_GROUP_KEY", "of another job"),
             ("BUILDKITE_CLUSTER_ID", "own"),
         ];
-        let secrets = [("D".to_owned(), "secret".to_owned()), ("BUILDKITE_JOB_ID".to_owned(), "secret".to_owned())];
+        let secrets = [("D", "secret"), ("BUILDKITE_JOB_ID", "secret")];
         let env = environment(&plan, &job(step), 1, &own, &secrets);
         for (name, expected) in [
             ("HOME", Some("own")),

@@ -13,8 +13,9 @@ use crate::event::{JobResult, Outcome};
 use crate::host::{self, Ended, Invocation, LoadedComponent, Services, StepEngine};
 use crate::plan::{Job, JobKind, SecretVariable, StepJob, as_text, substitute};
 use crate::run::{Assignment, Executor};
+use crate::secret::{Redactions, SecretValue};
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -40,7 +41,9 @@ pub struct LocalAgent {
     /// Directory for the logs of the run's jobs.
     pub logs: PathBuf,
     /// Told when a log has grown.
-    pub appended: Option<mpsc::Sender<PathBuf>>,
+    pub appended: Option<mpsc::Sender<Arc<Path>>>,
+    /// The values that jobs of the run have met, which no job's log shows.
+    pub redactions: Redactions,
     /// Time a job gets for cleaning up once it is asked to end.
     pub grace: Duration,
 }
@@ -48,7 +51,7 @@ pub struct LocalAgent {
 impl LocalAgent {
     /// The log file of one attempt of a job.
     #[must_use]
-    pub fn log_file(logs: &std::path::Path, job: &Job, attempt: u32) -> PathBuf {
+    pub fn log_file(logs: &Path, job: &Job, attempt: u32) -> PathBuf {
         logs.join(format!("{}.{attempt}.log", job.name))
     }
 
@@ -128,9 +131,8 @@ impl LocalAgent {
             opened.announce(&mut env);
             entrance = Some(opened);
         }
-        for (_, value) in env.iter().filter(|(name, _)| is_secret_name(name)) {
-            log.redact(value);
-        }
+        let by_name = env.iter().filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value.as_str());
+        log.redact_quietly(by_name).map_err(|error| error.to_string())?;
         let programs = match (step.command, step.grants.process.is_empty()) {
             (true, _) => Some(Programs::CommandLine),
             (false, true) => None,
@@ -176,12 +178,10 @@ impl LocalAgent {
 impl LocalAgent {
     /// The values of the step's secrets by variable, each recorded as used and replaced in the log from now on. That
     /// they are named in the step is the permission.
-    async fn secrets(&self, step: &StepJob, scope: &JobScope) -> Result<Vec<(String, String)>, String> {
+    async fn secrets(&self, step: &StepJob, scope: &JobScope) -> Result<Vec<(String, SecretValue)>, String> {
         let mut values = Vec::with_capacity(step.secrets.len());
         for SecretVariable { variable, name } in &step.secrets {
-            scope.allow("secrets", "set", name).await.map_err(|error| error.to_string())?;
-            let value = self.services.secrets.get(name).map_err(|error| error.to_string())?;
-            scope.log.redact(&value);
+            let value = self.services.secrets.open(scope, "set", name).await.map_err(|error| error.to_string())?;
             values.push((variable.clone(), value));
         }
         Ok(values)
@@ -203,7 +203,8 @@ impl Executor for LocalAgent {
     async fn execute(&self, assignment: Assignment) -> JobResult {
         let plan = assignment.plan.clone();
         let job = plan.job(assignment.job);
-        let log = JobLog::new(Self::log_file(&self.logs, job, assignment.attempt), self.appended.clone());
+        let path = Self::log_file(&self.logs, job, assignment.attempt);
+        let log = JobLog::sharing(path, self.appended.clone(), self.redactions.clone());
         let mut result = match &job.kind {
             JobKind::Step(step) => {
                 let ended = self.run(job, step, &assignment, &log).await;
@@ -218,6 +219,7 @@ impl Executor for LocalAgent {
             }
         };
         result.message = log.redacted(&result.message);
+        result.remedy = log.redacted(&result.remedy);
         result.outputs = redacted(&log, result.outputs);
         if result.outcome == Outcome::Failed {
             if assignment.cancelled.is_cancelled() {

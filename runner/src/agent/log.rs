@@ -1,8 +1,10 @@
 //! A job's log: the bytes its step writes, with secrets replaced, in a file beside the run.
 
+use crate::secret::{MIN_VALUE, Redaction, Redactions, Stream, TooLarge};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
@@ -12,55 +14,67 @@ pub struct JobLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// `None` for a log that nobody reads.
-    path: Option<PathBuf>,
-    /// Told, best effort, that there is something new; a reader that does not keep up reads the file later.
-    appended: Option<mpsc::Sender<PathBuf>>,
+    redactions: Redactions,
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    stream: Stream,
+    sink: Sink,
+    /// Of which values the log has said that they are too short to be replaced.
+    told: BTreeSet<String>,
+}
+
+/// Where the bytes go.
+#[derive(Debug)]
+struct Sink {
+    /// `None` for a log that nobody reads.
+    path: Option<Arc<Path>>,
+    /// Told, best effort, that there is something new; a reader that does not keep up reads the file later.
+    appended: Option<mpsc::Sender<Arc<Path>>>,
     /// Opened with the first byte: most steps of a large pipeline say nothing.
     file: Option<File>,
     written: u64,
     full: bool,
     /// Why some of it is missing; empty while nothing is.
     lost: String,
-    secrets: Vec<Vec<u8>>,
-    /// The end of what was written that may be the beginning of a secret.
-    held: Vec<u8>,
 }
 
 /// Bytes of a log after which the rest is dropped, with a notice.
 const MAX_LOG: u64 = 256 << 20;
 
-/// Secrets shorter than this are not looked for: they would redact half the log.
-const MIN_SECRET: usize = 6;
-
-const REDACTED: &[u8] = b"[REDACTED]";
-
 impl JobLog {
-    /// A log that will be written to this file.
+    /// A log that will be written to this file, with values of its own to be replaced.
     #[must_use]
-    pub fn new(path: PathBuf, appended: Option<mpsc::Sender<PathBuf>>) -> Self {
-        Self(Arc::new(Shared { path: Some(path), appended, inner: Mutex::default() }))
+    pub fn new(path: PathBuf, appended: Option<mpsc::Sender<Arc<Path>>>) -> Self {
+        Self::sharing(path, appended, Redactions::default())
+    }
+
+    /// A log that will be written to this file, in which the values that any job of the run has met are replaced.
+    #[must_use]
+    pub fn sharing(path: PathBuf, appended: Option<mpsc::Sender<Arc<Path>>>, redactions: Redactions) -> Self {
+        Self::with(Some(path.into()), appended, redactions)
     }
 
     /// A log that forgets everything: for a component that is only asked what it is.
     #[must_use]
     pub fn discard() -> Self {
-        Self(Arc::new(Shared { path: None, appended: None, inner: Mutex::default() }))
+        Self::with(None, None, Redactions::default())
+    }
+
+    fn with(path: Option<Arc<Path>>, appended: Option<mpsc::Sender<Arc<Path>>>, redactions: Redactions) -> Self {
+        let sink = Sink { path, appended, file: None, written: 0, full: false, lost: String::new() };
+        let inner = Inner { stream: Stream::new(redactions.clone()), sink, told: BTreeSet::new() };
+        Self(Arc::new(Shared { redactions, inner: Mutex::new(inner) }))
     }
 
     /// Appends bytes as they are.
     pub fn write(&self, bytes: &[u8]) {
-        let mut inner = self.lock();
-        let mut text = std::mem::take(&mut inner.held);
-        text.extend_from_slice(bytes);
-        let (clear, held) = redact(&text, &inner.secrets);
-        inner.held = held;
-        self.append(&mut inner, &clear);
+        let Inner { stream, sink, .. } = &mut *self.lock();
+        if sink.path.is_some() {
+            sink.append(stream.push(bytes));
+        }
     }
 
     /// Appends a line.
@@ -68,41 +82,47 @@ impl JobLog {
         self.write(format!("{text}\n").as_bytes());
     }
 
-    /// Replaces every later occurrence of the value, even when it is split across writes, by `[REDACTED]`.
-    pub fn redact(&self, value: &str) {
-        if value.len() >= MIN_SECRET {
-            let mut inner = self.lock();
-            // A key of several lines is often shown line by line.
-            let lines = value.lines().map(str::trim).filter(|line| line.len() >= MIN_SECRET && *line != value);
-            for value in std::iter::once(value).chain(lines).map(|value| value.as_bytes().to_vec()) {
-                if inner.secrets.contains(&value) {
-                    continue;
-                }
-                inner.secrets.push(value);
-                // The longest first, so that a secret that contains another is replaced whole.
-                inner.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-            }
+    /// Replaces every later occurrence of the value by `[REDACTED]`, in all forms in which programs usually write it,
+    /// even when it is split across writes; also in the other logs that share its values. `what` is what people call
+    /// it: a value that is too short to be replaced is said to be so, once.
+    ///
+    /// # Errors
+    /// When there is too much to look for.
+    pub fn redact(&self, what: &str, value: &str) -> Result<(), TooLarge> {
+        self.redact_all(what, [value])
+    }
+
+    /// As [`Self::redact`], for several values at once, which is faster.
+    ///
+    /// # Errors
+    /// When there is too much to look for. None of them is replaced then.
+    pub fn redact_all<'a>(&self, what: &str, values: impl IntoIterator<Item = &'a str>) -> Result<(), TooLarge> {
+        if self.redact_quietly(values)? == Redaction::TooShort && self.lock().told.insert(what.to_owned()) {
+            self.line(&format!(
+                "warning: {what} has fewer than {MIN_VALUE} characters; it is not replaced in logs and events"
+            ));
         }
+        Ok(())
+    }
+
+    /// As [`Self::redact_all`], for what may be no secret at all: what is too short is not mentioned.
+    ///
+    /// # Errors
+    /// When there is too much to look for. None of them is replaced then.
+    pub fn redact_quietly<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> Result<Redaction, TooLarge> {
+        self.0.redactions.add(values)
     }
 
     /// The text with every known secret replaced.
     #[must_use]
     pub fn redacted(&self, text: &str) -> String {
-        let inner = self.lock();
-        let mut clear = text.to_owned();
-        for secret in &inner.secrets {
-            if let Ok(secret) = std::str::from_utf8(secret) {
-                clear = clear.replace(secret, "[REDACTED]");
-            }
-        }
-        clear
+        self.0.redactions.redacted(text)
     }
 
     /// Writes what was held back; called when the job has ended.
     pub fn finish(&self) {
-        let mut inner = self.lock();
-        let held = std::mem::take(&mut inner.held);
-        self.append(&mut inner, &held);
+        let Inner { stream, sink, .. } = &mut *self.lock();
+        sink.append(stream.finish());
     }
 
     /// Waits until what was written is on the disk; a log that nobody wrote to costs nothing.
@@ -110,8 +130,11 @@ impl JobLog {
     /// # Errors
     /// Why some of the log is missing.
     pub async fn keep(&self) -> Result<(), String> {
-        let (Some(path), file) = (self.0.path.clone(), self.lock().file.take()) else { return Ok(()) };
-        let lost = std::mem::take(&mut self.lock().lost);
+        let (path, file, lost) = {
+            let Sink { path, file, lost, .. } = &mut self.lock().sink;
+            let Some(path) = path.clone() else { return Ok(()) };
+            (path, file.take(), std::mem::take(lost))
+        };
         if !lost.is_empty() {
             return Err(lost);
         }
@@ -125,12 +148,18 @@ impl JobLog {
         synced.map_err(|error| error.to_string())
     }
 
-    fn append(&self, inner: &mut Inner, bytes: &[u8]) {
-        let Some(path) = &self.0.path else { return };
-        if bytes.is_empty() || inner.full {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink {
+    fn append(&mut self, bytes: &[u8]) {
+        let Some(path) = &self.path else { return };
+        if bytes.is_empty() || self.full {
             return;
         }
-        let result = match &mut inner.file {
+        let result = match &mut self.file {
             Some(file) => file.write_all(bytes),
             none => File::options().create(true).append(true).open(path).and_then(|mut file| {
                 file.write_all(bytes)?;
@@ -138,52 +167,24 @@ impl JobLog {
                 Ok(())
             }),
         };
-        inner.written += bytes.len() as u64;
+        self.written += bytes.len() as u64;
         if let Err(error) = result {
             tracing::error!(path = %path.display(), %error, "cannot write the job's log; the rest of it is lost");
-            inner.full = true;
-            inner.lost = error.to_string();
-        } else if inner.written > MAX_LOG {
-            inner.full = true;
-            if let Some(file) = &mut inner.file
+            self.full = true;
+            self.lost = error.to_string();
+        } else if self.written > MAX_LOG {
+            self.full = true;
+            if let Some(file) = &mut self.file
                 && let Err(error) = file.write_all(b"\n[the log is longer than 256 MiB; the rest is dropped]\n")
             {
                 tracing::error!(path = %path.display(), %error, "cannot write the job's log");
             }
         }
-        if let Some(appended) = &self.0.appended {
+        if let Some(appended) = &self.appended {
             // A full channel already carries a wake-up for the reader.
             drop(appended.try_send(path.clone()));
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What can be written now, and the end that must wait because a secret may begin in it.
-fn redact(text: &[u8], secrets: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
-    if secrets.is_empty() {
-        return (text.to_vec(), Vec::new());
-    }
-    let mut clear = Vec::with_capacity(text.len());
-    let mut rest = text;
-    'text: while !rest.is_empty() {
-        for secret in secrets {
-            if rest.starts_with(secret) {
-                clear.extend_from_slice(REDACTED);
-                rest = &rest[secret.len()..];
-                continue 'text;
-            }
-        }
-        if secrets.iter().any(|secret| secret.starts_with(rest)) {
-            break;
-        }
-        clear.push(rest[0]);
-        rest = &rest[1..];
-    }
-    (clear, rest.to_vec())
 }
 
 #[cfg(test)]
@@ -195,7 +196,7 @@ mod tests {
         let path = dir.path().join("log");
         let log = JobLog::new(path.clone(), None);
         for secret in secrets {
-            log.redact(secret);
+            log.redact("it", secret).unwrap();
         }
         for text in writes {
             log.write(text.as_bytes());
@@ -210,6 +211,34 @@ mod tests {
         assert_eq!(log_of(&["hunter22"], &["a hunt", "ing b\n"]), "a hunting b\n");
         assert_eq!(log_of(&["hunter22", "hunter22-longer"], &["hunter22-longer!"]), "[REDACTED]!");
         assert_eq!(log_of(&["hunter22"], &["ends with hunt"]), "ends with hunt");
+    }
+
+    #[test]
+    fn what_one_job_knows_is_replaced_in_the_logs_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let redactions = Redactions::default();
+        let log = |name: &str| JobLog::sharing(dir.path().join(name), None, redactions.clone());
+        let (first, second) = (log("first"), log("second"));
+        second.write(b"begins with hunt");
+        first.redact("it", "hunter22").unwrap();
+        second.write(b"er22, goes on\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join("second")).unwrap(), "begins with hunter22, goes on\n");
+        second.write(b"hunter22 again\n");
+        second.finish();
+        let text = std::fs::read_to_string(dir.path().join("second")).unwrap();
+        assert_eq!(text, "begins with hunter22, goes on\n[REDACTED] again\n");
+    }
+
+    #[test]
+    fn a_short_secret_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = JobLog::new(dir.path().join("log"), None);
+        for _ in 0..3 {
+            log.redact("the secret `PIN`", "1234").unwrap();
+        }
+        let text = std::fs::read_to_string(dir.path().join("log")).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("warning: the secret `PIN` has fewer than 6 characters"), "{text}");
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Uploader {
         self.engine.clone()
     }
 
+    /// What the project says of itself.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The components found, now and later.
     #[must_use]
     pub fn loaded(&self) -> Loaded {

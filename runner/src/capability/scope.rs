@@ -87,14 +87,27 @@ impl JobScope {
         let decision = Decision {
             capability: capability.to_owned(),
             operation: operation.to_owned(),
-            subject: subject.chars().take(MAX_SUBJECT).collect(),
-            makes: makes.chars().take(MAX_SUBJECT).collect(),
+            subject: self.log.redacted(subject).chars().take(MAX_SUBJECT).collect(),
+            makes: self.log.redacted(makes).chars().take(MAX_SUBJECT).collect(),
             allowed,
         };
         self.recorder
             .record(EventKind::GrantDecided { job: self.name.job.clone(), attempt: self.name.attempt, decision })
             .await
             .map_err(|error| Error::Failed(format!("cannot record the {operation} before doing it: {error}")))
+    }
+
+    /// Refuses a name with the value of a secret in it: by names things are found again, so that nothing in them can
+    /// be replaced. `what` is what is named so.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn check_name(&self, what: &str, name: &str) -> Result<(), Error> {
+        let clear = self.log.redacted(name);
+        if clear == name {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("{what} holds the value of a secret, which would be stored and shown: {clear}")))
     }
 
     /// Waits for a future, or ends with [`Error::Cancelled`] as soon as the job is being cancelled.

@@ -3,6 +3,7 @@
 use super::error::{Error, ExitStatus};
 use super::prepare::{PipelineFlags, Prepared};
 use super::run::warn;
+use super::secrets;
 use crate::plan::JobKind;
 use clap::Args;
 use std::io::Write;
@@ -17,6 +18,10 @@ pub(super) struct Check {
     /// that are replaced by nothing; the exit status is then 3
     #[arg(long)]
     strict: bool,
+    /// Also look for the secrets that the pipeline names, and say which source has each; the exit status is 7 when one is
+    /// missing
+    #[arg(long)]
+    secrets: bool,
     #[command(flatten)]
     pipeline: PipelineFlags,
 }
@@ -29,13 +34,16 @@ impl Check {
         } else {
             self.pipeline.plan(project, source).await?
         };
-        let Prepared { source, plan, warnings, .. } = prepared;
+        let Prepared { project, source, plan, warnings, settings, .. } = prepared;
         warn(&source, &warnings);
         let steps = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_)));
         let (skipped, runs): (Vec<_>, Vec<_>) = steps.partition(|job| job.skip.is_some());
         let skipped = if skipped.is_empty() { String::new() } else { format!(", {} skipped", skipped.len()) };
         let text = format!("{} is all right: {} jobs to run{skipped}", source.name, runs.len());
         writeln!(anstream::stdout(), "{text}").map_err(|error| Error::environment(error.to_string()))?;
+        if self.secrets {
+            return secrets::check(&plan, &secrets::of(&settings, &project.directory)).await;
+        }
         Ok(ExitStatus::Passed)
     }
 }

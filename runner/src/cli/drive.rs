@@ -5,6 +5,8 @@ use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory, state_directory};
 use super::prompt::{Typed, ask_person};
+use super::redaction;
+use super::secrets;
 use super::trigger::LocalTriggers;
 use super::unblock::signed;
 use crate::agent::job_api::JobApi;
@@ -123,7 +125,11 @@ impl Drive {
                 stop: self.stop.clone(),
                 detached: self.detached.clone(),
             }),
-            services: Services { temporary: self.files.temporary.clone(), ..services(self.files.artifacts.clone()) },
+            services: Services {
+                secrets: Arc::new(secrets::of(self.uploader.settings(), &self.project.directory)),
+                temporary: self.files.temporary.clone(),
+                ..services(self.files.artifacts.clone())
+            },
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -134,6 +140,7 @@ impl Drive {
             workspace: self.project.directory.clone(),
             logs: self.files.logs.clone(),
             appended: Some(appended),
+            redactions: redaction::known().clone(),
             grace: GRACE,
         });
         let (progress, progressed) = watch::channel(0);

@@ -197,7 +197,7 @@ async fn follow(opened: &Opened, history: History, jobs: Option<Vec<JobId>>, log
         for job in history.state.running_jobs() {
             let path = LocalAgent::log_file(logs, history.state.plan().job(job), history.state.attempt(job));
             // A full channel has the reader look at the logs all the same.
-            drop(appended.try_send(path));
+            drop(appended.try_send(path.into()));
         }
         if progress.is_closed() { Err(Ended::Closed) } else { Ok(()) }
     });

@@ -20,12 +20,14 @@ mod plan;
 mod prepare;
 mod project;
 mod prompt;
+mod redaction;
 mod repair;
 mod resume;
 mod retry;
 mod run;
 mod runs;
 mod schema;
+mod secrets;
 mod show;
 mod trigger;
 mod unblock;
@@ -140,7 +142,7 @@ pub fn main() -> ExitCode {
 fn fail(error: &Error) -> ExitCode {
     let mut stderr = anstream::stderr().lock();
     // A closed standard error leaves the exit status to tell it.
-    drop(write!(stderr, "{}", error.render()));
+    drop(write!(stderr, "{}", redaction::known().redacted(&error.render())));
     error.status.into()
 }
 
@@ -149,7 +151,7 @@ fn trace() {
     let filter = EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("runner=warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(redaction::Stderr::default)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .finish();
     // Only fails when there is a subscriber already, which then does the same.

@@ -6,7 +6,7 @@ use super::project::{Project, cache_directory};
 use crate::agent::{Uploader, own_environment};
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
-use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
+use crate::capability::step::ArtifactStore;
 use crate::component::{CompiledCache, Components, RefusalKind, admit, diagnose};
 use crate::host::{Services, StepEngine};
 use crate::pipeline::interpolate::SetBy;
@@ -14,6 +14,7 @@ use crate::pipeline::lint::lint;
 use crate::pipeline::{self, Diagnostic, Env, Pipeline, Precedence, Source, Span};
 use crate::plan::variables::is_protected;
 use crate::plan::{self, BuildContext, JobKind, Origin, Plan, Settings};
+use crate::secret::Secrets;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -149,12 +150,12 @@ pub(super) fn uploader(project: &Project, components: Components, settings: Sett
     Arc::new(Uploader::new(components, settings, changed_files_of(project)))
 }
 
-/// The outside, for asking components what they are and for looking after what others have left.
+/// The outside without secrets, for asking components what they are and for looking after what others have left.
 pub(super) fn services(artifacts: PathBuf) -> Services {
     Services {
         docker: Arc::new(Bollard::new()),
         aws: Arc::new(SdkClients::new()),
-        secrets: Arc::new(EnvironmentSecrets),
+        secrets: Arc::new(Secrets::of(Vec::new())),
         artifacts: ArtifactStore { root: artifacts },
         temporary: std::env::temp_dir(),
     }

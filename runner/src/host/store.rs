@@ -4,9 +4,10 @@ use super::stdio::LogStream;
 use crate::capability::aws::{self, AwsClients, AwsCtx, AwsView};
 use crate::capability::docker::{self, DockerClient, DockerCtx, DockerView};
 use crate::capability::process::{self, ProcessCtx, ProcessView, Programs};
-use crate::capability::step::{self, ArtifactStore, SecretSource, StepCtx, StepView};
+use crate::capability::step::{self, ArtifactStore, StepCtx, StepView};
 use crate::capability::{JobScope, SharedEnvironment, Workspace};
 use crate::plan::grant::Grants;
+use crate::secret::Secrets;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::{Linker, ResourceTable};
@@ -34,7 +35,7 @@ pub struct Services {
     /// AWS.
     pub aws: Arc<dyn AwsClients>,
     /// Secrets by name.
-    pub secrets: Arc<dyn SecretSource>,
+    pub secrets: Arc<Secrets>,
     /// Files kept with the run.
     pub artifacts: ArtifactStore,
     /// Directory for files that a job needs while it runs; made with the first of them.

@@ -1,5 +1,9 @@
 //! `runner.yml` in the project's root: what a project tells the runner about itself.
 
+mod secrets;
+
+pub use secrets::{SourceKind, SourceSetting};
+
 use super::grant::{GrantError, Grants, pointer_of};
 use super::retention::Retention;
 use super::teams::Teams;
@@ -23,6 +27,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Who may let runs go on past steps with `allowed_teams`.
     pub teams: Teams,
+    /// Where secrets come from, in the order in which they are asked; `None` for the runner's own environment alone.
+    pub secrets: Option<Vec<SourceSetting>>,
 }
 
 /// A component, what it is told and what it may touch.
@@ -160,6 +166,11 @@ mod tests {
                 "2:45 not a grant: `1` is not an AWS account",
             ),
             ("teams: { release: ana }", "1:19 not a setting: invalid type"),
+            ("secrets: environment", "1:10 not a setting: invalid type"),
+            ("secrets: [keyring]", "1:11 not a setting: `keyring` needs more"),
+            ("secrets:\n  - file: a\n    keyring: b\n", "2:5 not a setting: a source of secrets is one of"),
+            ("secrets:\n  - fiel: a\n", "2:11 not a setting: unknown field `fiel`"),
+            ("secrets:\n  - { file: a, region: eu-west-1 }\n", "2:5 not a setting: `region` is only for"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

@@ -11,7 +11,7 @@ use crate::run::{JobState, RunState};
 use anstyle::{AnsiColor, Style};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -103,7 +103,7 @@ impl Terminal {
     }
 
     /// Shows events and logs as they come, until nobody tells of any more.
-    pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<PathBuf>) {
+    pub async fn follow(mut self, mut progress: watch::Receiver<u64>, mut appended: mpsc::Receiver<Arc<Path>>) {
         let mut logs_open = true;
         let mut paths = Vec::new();
         while !(self.closed && self.for_reader) {
@@ -390,7 +390,7 @@ impl Terminal {
     }
 
     /// What is new in a job's log, as far as it can be shown in one go.
-    fn show_log(&mut self, path: &std::path::Path, out: &mut Vec<u8>) {
+    fn show_log(&mut self, path: &Path, out: &mut Vec<u8>) {
         let Some((job, shown)) = self.running.iter_mut().find(|(_, shown)| shown.log.path() == path) else { return };
         let name = self.state.plan().job(*job).name.clone();
         match shown.log.read() {

@@ -65,6 +65,7 @@ pub(super) async fn read_chunk(file: &mut tokio::fs::File, most: usize) -> std::
 impl Caller {
     pub(super) async fn store_artifact(&self, path: String, mut content: Content) -> Answer {
         let path = artifact_path(&path)?;
+        self.scope.check_name("an artifact's path", &path)?;
         let _one = self.storing.lock().await;
         if self.stored.load(Ordering::Relaxed) >= MAX_STORED {
             return Err(Error::Limit("a job keeps at most 50 GiB of artifacts".to_owned()));

@@ -4,11 +4,12 @@ use super::lock::{Held, Locks};
 use super::protocol::{Call, Reply};
 use crate::agent::is_secret_name;
 use crate::agent::upload::Uploader;
-use crate::capability::step::{ArtifactStore, SecretSource};
+use crate::capability::step::ArtifactStore;
 use crate::capability::{Error, JobScope, SharedEnvironment};
 use crate::event::EventKind;
 use crate::host::Services;
 use crate::plan::JobId;
+use crate::secret::Secrets;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct Caller {
     pub(super) environment: SharedEnvironment,
     /// Names of the secrets its step may read.
     pub(super) secrets: Vec<String>,
-    pub(super) secret_source: Arc<dyn SecretSource>,
+    pub(super) secret_source: Arc<Secrets>,
     pub(super) artifacts: ArtifactStore,
     /// Artifacts of one attempt are kept one after the other: the last event of a path is about what is on the disk.
     pub(super) storing: tokio::sync::Mutex<()>,
@@ -54,7 +55,7 @@ const MAX_TURNS: usize = 8;
 /// Events one attempt can write: each is a line in the run's log for ever.
 const MAX_CHANGES: u32 = 10_000;
 
-/// Values one attempt can have replaced in its log: each makes writing it slower.
+/// Values one attempt can have replaced in its log: each makes the table of all of them larger.
 const MAX_REDACTIONS: u32 = 1000;
 
 /// Bytes of a value to be replaced.
@@ -158,6 +159,13 @@ impl Caller {
     }
 
     fn redact(&self, values: &[String]) -> Answer {
+        self.check_redactions(values)?;
+        let values = values.iter().map(String::as_str);
+        self.scope.log.redact_all("a value given to `buildkite-agent redactor add`", values)?;
+        Ok(plain(Reply::Done))
+    }
+
+    fn check_redactions(&self, values: &[String]) -> Result<(), Error> {
         for value in values {
             if value.len() > MAX_REDACTION {
                 let reason = format!("a value of {} bytes cannot be redacted; at most 64 KiB can", value.len());
@@ -166,15 +174,15 @@ impl Caller {
             if self.redactions.fetch_add(1, Ordering::Relaxed) >= MAX_REDACTIONS {
                 return Err(Error::Limit(format!("a job has at most {MAX_REDACTIONS} values redacted")));
             }
-            self.scope.log.redact(value);
         }
-        Ok(plain(Reply::Done))
+        Ok(())
     }
 
     /// Values of variables that are secrets by their name are replaced in the log from now on.
     pub(super) fn redact_variable(&self, name: &str, value: &str) -> Result<(), Error> {
         if is_secret_name(name) {
-            self.redact(&[value.to_owned()])?;
+            self.check_redactions(&[value.to_owned()])?;
+            self.scope.log.redact_quietly([value])?;
         }
         Ok(())
     }

@@ -30,6 +30,9 @@ impl Caller {
                 )));
             }
         }
+        for key in values.keys() {
+            self.scope.check_name("a meta-data key", key)?;
+        }
         let mut warnings = Vec::new();
         let mut events = Vec::with_capacity(values.len());
         for (key, value) in values {

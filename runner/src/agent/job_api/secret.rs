@@ -23,10 +23,8 @@ impl Caller {
                 let reason = format!("the secret `{shown}` is not granted; add to the step: secrets: [{shown}]");
                 return Err(self.scope.deny("secrets", "get", name, reason).await);
             };
-            self.scope.allow("secrets", "get", granted).await?;
-            let value = self.secret_source.get(granted)?;
-            self.scope.log.redact(&value);
-            values.push(value);
+            let value = self.secret_source.open(&self.scope, "get", granted).await?;
+            values.push(value.expose().to_owned());
         }
         Ok(plain(Reply::Secrets(values)))
     }

@@ -85,6 +85,7 @@ impl Caller {
         if ATTRIBUTES.contains(&attribute.as_str()) && attribute != "label" {
             return Err(Error::Denied(format!("`{attribute}` of a step cannot be changed; its label can")));
         }
+        self.scope.check_name("the name of an attribute", &attribute)?;
         let (own, of, name) = (self.job, self.scope.name.run.clone(), attribute.clone());
         let current = self.scope.recorder.read(move |run| -> Result<_, Error> {
             let jobs = jobs_of(run, &of, own, &step)?;

@@ -7,7 +7,7 @@ use crate::agent::{JobEnvironment, JobLog, Uploader};
 use crate::capability::aws::SdkClients;
 use crate::capability::docker::Bollard;
 use crate::capability::process::{Ended, ProcessCtx, Programs};
-use crate::capability::step::{ArtifactStore, EnvironmentSecrets};
+use crate::capability::step::ArtifactStore;
 use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{CompiledCache, Components};
 use crate::event::{Event, EventKind};
@@ -15,6 +15,7 @@ use crate::host::bindings::runner::process::processes::Options;
 use crate::host::{Services, StepEngine};
 use crate::plan::{BuildContext, JobId, Plan};
 use crate::run::{RecordError, Recorder, Request, RunState};
+use crate::secret::{Secrets, sources};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ impl Run {
         let services = Services {
             docker: Arc::new(Bollard::new()),
             aws: Arc::new(SdkClients::new()),
-            secrets: Arc::new(EnvironmentSecrets),
+            secrets: Arc::new(Secrets::of(sources(None, directory.path()))),
             artifacts: ArtifactStore { root: directory.path().join("artifacts") },
             temporary: directory.path().join("tmp"),
         };

@@ -7,6 +7,9 @@ use super::model::{
 };
 use crate::plan::grant::AwsGrant;
 use async_trait::async_trait;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
@@ -41,17 +44,24 @@ impl SdkClients {
 
     /// `region` is for what fetches credentials; otherwise the machine's own region would be looked for.
     async fn base(&self, region: &str) -> &SdkConfig {
-        self.base
-            .get_or_init(|| {
-                aws_config::defaults(BehaviorVersion::latest())
-                    .region(Region::new(region.to_owned()))
-                    .http_client(http_client())
-                    .timeout_config(timeouts())
-                    .retry_config(retries())
-                    .load()
-            })
-            .await
+        self.base.get_or_init(|| machine_config(Some(region.to_owned()))).await
     }
+}
+
+/// What this machine says: environment, profile, web identity, container, instance. Without a region, that of the
+/// environment or the profile.
+pub(crate) async fn machine_config(region: Option<String>) -> SdkConfig {
+    // Not the instance's region: asking for it makes every other machine wait.
+    let region = RegionProviderChain::first_try(region.map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(region)
+        .http_client(http_client())
+        .timeout_config(timeouts())
+        .retry_config(retries())
+        .load()
+        .await
 }
 
 fn http_client() -> SharedHttpClient {

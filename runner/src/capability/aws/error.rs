@@ -60,7 +60,7 @@ pub enum AwsError {
 
 impl AwsError {
     /// From the SDK's error; `endpoint` is where the call went.
-    pub(super) fn from_sdk<E>(call: &'static str, endpoint: &str, error: &SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn from_sdk<E>(call: &'static str, endpoint: &str, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

@@ -84,6 +84,11 @@ impl cloudformation::HostStack for AwsView<'_> {
     ) -> Result<Resource<ChangeSet>, Error> {
         let name = self.table.get(&stack)?.name.clone();
         self.ctx.authorise_making(CREATE_CHANGE_SET, &[Plan, Deploy], &name, &options.name).await?;
+        for parameter in &options.parameters {
+            if let cloudformation::ParameterValue::Secret(secret) = &parameter.value {
+                self.ctx.scope.allow("secrets", "set", self.table.get(secret)?.name()).await?;
+            }
+        }
         let parameters = request::parameters(self.table, options.kind, std::mem::take(&mut options.parameters))?;
         let mut request = match request::checked(self.ctx.granted()?, &name, options, parameters) {
             Ok(request) => request,

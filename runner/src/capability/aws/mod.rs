@@ -18,6 +18,7 @@ mod template;
 mod tests;
 
 pub use client::SdkClients;
+pub(crate) use client::machine_config;
 pub use error::AwsError;
 pub use leftovers::remove_change_set;
 pub use model::{

@@ -119,7 +119,7 @@ pub(super) fn parameters(
         let name = shown(&key);
         let input = match value {
             ParameterValue::Plain(value) => Input::Plain(value),
-            ParameterValue::Secret(secret) => Input::Secret(table.get(&secret)?.value().to_owned()),
+            ParameterValue::Secret(secret) => Input::Secret(table.get(&secret)?.value().expose().to_owned()),
             ParameterValue::Previous if matches!(kind, ChangeSetKind::Create) => {
                 return Err(Error::Invalid(format!(
                     "parameter `{name}` has no previous value: the stack is being created"

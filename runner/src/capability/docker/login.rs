@@ -11,8 +11,9 @@ impl DockerCtx {
         let found = match login.map(|login| (&login.username, &login.password, &login.helper)) {
             Some((Some(username), Some(password), _)) => {
                 self.scope.allow("docker", "login", registry).await.map_err(|error| unusable(registry, &error))?;
-                let secret = self.secrets.get(password).map_err(|error| unusable(registry, &error))?;
-                Some(Credentials::for_registry(registry, username, secret))
+                let secret = self.secrets.open(&self.scope, "login", password).await;
+                let secret = secret.map_err(|error| unusable(registry, &error))?;
+                Some(Credentials::for_registry(registry, username, secret.expose().to_owned()))
             }
             Some((_, _, Some(helper))) => {
                 self.scope.allow("docker", "login", registry).await.map_err(|error| unusable(registry, &error))?;
@@ -21,7 +22,8 @@ impl DockerCtx {
             _ => self.client.credentials(registry, None).await?,
         };
         if let Some(found) = &found {
-            self.scope.log.redact(&found.secret);
+            let what = format!("the password for {registry}");
+            self.scope.log.redact(&what, &found.secret).map_err(|error| unusable(registry, &error.into()))?;
         }
         Ok(found)
     }

@@ -32,10 +32,10 @@ pub use client::{Bollard, DockerClient};
 pub use error::{EngineError, ping};
 pub use release::{Swept, sweep};
 
-use super::step::SecretSource;
 use super::{Error, JobScope};
 use crate::host::bindings::runner::{docker, step};
 use crate::plan::grant::DockerGrant;
+use crate::secret::Secrets;
 use containers::Live;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct DockerCtx {
     scope: JobScope,
     grant: DockerGrant,
     client: Arc<dyn DockerClient>,
-    secrets: Arc<dyn SecretSource>,
+    secrets: Arc<Secrets>,
     /// Containers that exist, by identifier.
     containers: HashMap<String, Live>,
     /// Networks that exist, by identifier, and whether they lead outside.
@@ -65,7 +65,7 @@ impl DockerCtx {
         scope: JobScope,
         grant: Option<DockerGrant>,
         client: Arc<dyn DockerClient>,
-        secrets: Arc<dyn SecretSource>,
+        secrets: Arc<Secrets>,
     ) -> Self {
         Self {
             scope,

@@ -91,7 +91,9 @@ impl processes::Host for ProcessView<'_> {
     ) -> Result<Resource<Process>, Error> {
         let mut values = Vec::with_capacity(secrets.len());
         for (name, secret) in secrets {
-            values.push((name, self.table.get(&secret)?.value().to_owned()));
+            let secret = self.table.get(&secret)?;
+            self.ctx.scope.allow("secrets", "set", secret.name()).await?;
+            values.push((name, secret.value().expose().to_owned()));
         }
         let process = self.ctx.spawn(&program, &args, options, values).await?;
         Ok(self.table.push(process)?)

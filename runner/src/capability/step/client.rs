@@ -1,8 +1,8 @@
-//! Artifacts as files beside the run, and secrets from the runner's own environment.
+//! Artifacts as files beside the run.
 
 use super::super::Error;
 use super::super::workspace::relative_path;
-use super::error::{artifact_io, secret_missing};
+use super::error::artifact_io;
 use crate::event::Artifact;
 use cap_std::fs::{Dir, OpenOptions};
 use sha2::{Digest, Sha256};
@@ -130,23 +130,4 @@ pub fn artifact_path(path: &str) -> Result<String, Error> {
         return Err(Error::Invalid("an artifact's path has 1 to 1024 bytes".to_owned()));
     }
     Ok(path)
-}
-
-/// Where secrets come from.
-pub trait SecretSource: std::fmt::Debug + Send + Sync {
-    /// The value of a secret.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none of that name, saying where it was looked for.
-    fn get(&self, name: &str) -> Result<String, Error>;
-}
-
-/// Secrets are environment variables of the runner itself, of the same name.
-#[derive(Debug, Clone, Copy)]
-pub struct EnvironmentSecrets;
-
-impl SecretSource for EnvironmentSecrets {
-    fn get(&self, name: &str) -> Result<String, Error> {
-        std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| secret_missing(name))
-    }
 }

@@ -7,10 +7,6 @@ pub(super) fn artifact_io(verb: &str, path: &str, error: &std::io::Error) -> Err
     Error::Failed(format!("cannot {verb} the artifact `{path}`: {error}"))
 }
 
-pub(super) fn secret_missing(name: &str) -> Error {
-    Error::NotFound(format!("the secret `{name}` is not set; set the environment variable {name} for the runner"))
-}
-
 impl From<RecordError> for Error {
     fn from(error: RecordError) -> Self {
         match error {

@@ -125,6 +125,8 @@ impl meta_data::Host for StepView<'_> {
             )));
         }
         self.ctx.writable(self.ctx.grants.meta_data, "meta-data", "set", &key).await?;
+        self.ctx.scope.check_name("a meta-data key", &key)?;
+        let value = self.ctx.scope.log.redacted(&value);
         Ok(self.ctx.scope.recorder.record(EventKind::MetaDataSet { key, value }).await?)
     }
 
@@ -144,6 +146,7 @@ impl StepCtx {
 
     async fn keep(&self, path: &str, content: &mut (dyn std::io::Read + Send)) -> Result<artifacts::Artifact, Error> {
         let scope = &self.scope;
+        scope.check_name("an artifact's path", path)?;
         let artifact = self.artifacts.store(&scope.name.job, path, content)?;
         scope.recorder.record(EventKind::ArtifactStored { artifact: artifact.clone() }).await?;
         Ok(artifact.into())
@@ -243,7 +246,7 @@ impl annotations::Host for StepView<'_> {
             annotations::Style::Warning => AnnotationStyle::Warning,
             annotations::Style::Error => AnnotationStyle::Error,
         };
-        let body = scope.log.redacted(&body);
+        let (context, body) = (scope.log.redacted(&context), scope.log.redacted(&body));
         let annotation = Annotation { job: None, context, style, priority: PRIORITY, body };
         Ok(scope.recorder.record(EventKind::Annotated { annotation, append: false }).await?)
     }
@@ -257,9 +260,7 @@ impl secrets::Host for StepView<'_> {
                 format!("the secret `{name}` is not granted; add to the step: grants: {{ secrets: [{name}] }}");
             return Err(scope.deny("secrets", "open", &name, reason).await);
         }
-        scope.allow("secrets", "open", &name).await?;
-        let value = self.ctx.secrets.get(&name)?;
-        scope.log.redact(&value);
+        let value = self.ctx.secrets.open(scope, "open", &name).await?;
         Ok(self.table.push(Secret { name, value })?)
     }
 }
@@ -272,7 +273,7 @@ impl secrets::HostSecret for StepView<'_> {
     async fn reveal(&mut self, secret: Resource<Secret>) -> Result<String, Error> {
         let secret = self.table.get(&secret)?;
         self.ctx.scope.allow("secrets", "reveal", &secret.name).await?;
-        Ok(secret.value.clone())
+        Ok(secret.value.expose().to_owned())
     }
 
     async fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {

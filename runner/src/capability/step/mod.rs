@@ -4,11 +4,12 @@ mod client;
 mod error;
 mod host;
 
-pub use client::{ArtifactStore, EnvironmentSecrets, SecretSource, artifact_path};
+pub use client::{ArtifactStore, artifact_path};
 
 use super::{JobScope, SharedEnvironment};
 use crate::host::bindings::runner::step;
 use crate::plan::grant::Grants;
+use crate::secret::{SecretValue, Secrets};
 use std::sync::Arc;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
@@ -20,7 +21,7 @@ pub struct StepCtx {
     /// Variables the component may see.
     pub(super) env: SharedEnvironment,
     pub(super) artifacts: ArtifactStore,
-    pub(super) secrets: Arc<dyn SecretSource>,
+    pub(super) secrets: Arc<Secrets>,
 }
 
 impl StepCtx {
@@ -30,16 +31,17 @@ impl StepCtx {
         grants: Arc<Grants>,
         env: SharedEnvironment,
         artifacts: ArtifactStore,
-        secrets: Arc<dyn SecretSource>,
+        secrets: Arc<Secrets>,
     ) -> Self {
         Self { scope, grants, env, artifacts, secrets }
     }
 }
 
-/// A secret opened by a guest. The value never appears in `Debug` output.
+/// A secret opened by a guest.
+#[derive(Debug)]
 pub struct Secret {
     name: String,
-    value: String,
+    value: SecretValue,
 }
 
 impl Secret {
@@ -49,14 +51,8 @@ impl Secret {
     }
 
     /// The value, for the host's own use.
-    pub fn value(&self) -> &str {
+    pub fn value(&self) -> &SecretValue {
         &self.value
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
-//! Abuses the run's meta-data and artifacts: keys, values, paths and files that are not its own.
+//! Abuses the run's meta-data and artifacts: keys, values, paths and files that are not its own, and secrets in them.
 
 use runner_sdk::annotations::{self, Annotation, Style};
-use runner_sdk::{Failure, Step, artifacts, meta_data};
+use runner_sdk::{Failure, Step, artifacts, log, meta_data, secrets};
 
 /// What to try.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -60,11 +60,41 @@ impl Step for Hostile {
                 }
                 "annotated".to_owned()
             }
+            "leak" => leak(&secrets::open(&target)?.reveal()?)?,
+            "leak-failure" => {
+                let secret = secrets::open(&target)?.reveal()?;
+                let failure = Failure::new(format!("cannot log in with {secret}"));
+                return Err(failure.remedy(format!("Try {} again.", hex(&secret))));
+            }
             "all" => artifacts::all()?.len().to_string(),
             other => return Err(Failure::new(format!("there is no attack `{other}`"))),
         };
         Ok(Outputs { got })
     }
+}
+
+/// Writes a secret wherever something is kept; says what was refused.
+fn leak(secret: &str) -> Result<String, Failure> {
+    for piece in secret.as_bytes().chunks(3) {
+        log::output(piece);
+    }
+    log::output(format!("\n{}\n", hex(secret)).as_bytes());
+    log::info(&format!("in the middle: a{secret}z"));
+    println!("{secret}");
+    log::group(secret);
+    meta_data::set("leak", &format!("value {secret} {}", hex(secret)))?;
+    let (context, body) = (format!("leak {secret}"), format!("<b>{secret}</b> {}", hex(secret)));
+    annotations::annotate(&Annotation { context, style: Style::Info, body, extras: Vec::new() })?;
+    let refused = [
+        meta_data::set(&format!("key-{secret}"), "x").err().map(|error| Failure::from(error).message),
+        artifacts::store(&format!("a/{secret}"), b"x").err().map(|error| Failure::from(error).message),
+    ];
+    let refused: Vec<String> = refused.into_iter().flatten().collect();
+    Ok(format!("{} refused, {secret}: {}", refused.len(), refused.join(", ")))
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 runner_sdk::export_step!(Hostile);

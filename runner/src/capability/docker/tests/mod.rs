@@ -15,6 +15,7 @@ use crate::event::{Decision, EventKind};
 use crate::host::bindings::runner::docker::{containers as wit, images as wit_images};
 use crate::plan::grant::Grants;
 use crate::run::{Recorder, Request};
+use crate::secret::{Found, SecretSource, SecretValue, Secrets};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -36,15 +37,21 @@ struct Job {
 
 /// Two passwords.
 #[derive(Debug)]
-struct Secrets;
+struct Passwords;
 
-impl crate::capability::step::SecretSource for Secrets {
-    fn get(&self, name: &str) -> Result<String, crate::capability::Error> {
-        match name {
-            "RIGHT" => Ok(registry::PASSWORD.to_owned()),
-            "WRONG" => Ok("wrong-password".to_owned()),
-            _ => Err(crate::capability::Error::NotFound(format!("the secret `{name}` is not set"))),
-        }
+#[async_trait::async_trait]
+impl SecretSource for Passwords {
+    fn place(&self) -> String {
+        "this test".to_owned()
+    }
+
+    async fn find(&self, name: &str) -> Result<Found, String> {
+        let value = match name {
+            "RIGHT" => registry::PASSWORD,
+            "WRONG" => "wrong-password",
+            _ => return Ok(Found::Absent(format!("has no {name}"))),
+        };
+        SecretValue::new(value.to_owned()).map(Found::Value).map_err(|error| error.to_string())
     }
 }
 
@@ -85,7 +92,7 @@ impl Job {
             decisions: Arc::default(),
         };
         Self {
-            ctx: DockerCtx::new(scope, grants.docker, client, Arc::new(Secrets)),
+            ctx: DockerCtx::new(scope, grants.docker, client, Arc::new(Secrets::of(vec![Box::new(Passwords)]))),
             table: ResourceTable::new(),
             workspace,
             log,
