@@ -2,12 +2,9 @@
 
 use super::context::MAX_BYTES;
 use crate::capability::Error;
+use crate::capability::beneath::{create, descend};
 use cap_std::fs::Dir;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::path::{Component, Path};
 
 /// Entries of an archive: far beyond any report directory.
@@ -65,38 +62,6 @@ pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read)
         copy(&mut entry, &mut file, size).map_err(cannot)?;
     }
     Ok(())
-}
-
-/// The directory below `dir`, made where it is missing. A link on the way is refused.
-pub(super) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::OsStr>) -> io::Result<Dir> {
-    let mut dir = dir.try_clone()?;
-    for part in parts {
-        match rustix::fs::mkdirat(dir.as_fd(), part, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(dir.as_fd(), part, flags, Mode::empty()) {
-            Ok(next) => dir = Dir::from_std_file(File::from(next)),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(io::Error::other(format!("`{}` is there already, and no directory", part.display())));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(dir)
-}
-
-/// A new file in place of whatever file or link had the name.
-pub(super) fn create(dir: &Dir, name: &Path, mode: u32) -> io::Result<File> {
-    match rustix::fs::unlinkat(dir.as_fd(), name, rustix::fs::AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Executable or not is all that is kept: set-id bits and a file nobody can read are of no use here.
-    let mode = Mode::from_raw_mode(if mode & 0o100 == 0 { 0o644 } else { 0o755 });
-    Ok(File::from(rustix::fs::openat(dir.as_fd(), name, flags, mode)?))
 }
 
 pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {

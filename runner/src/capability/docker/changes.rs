@@ -1,9 +1,9 @@
 //! What a container has changed in its copy of a directory, told by comparison with what went in, and brought back.
 
-use super::archive::{copy, create, descend};
-use super::beneath::{self, Opened};
+use super::archive::copy;
 use super::context::MAX_BYTES;
 use crate::capability::Error;
+use crate::capability::beneath::{self, Opened, create, descend};
 use cap_std::fs::Dir;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
