@@ -6,6 +6,8 @@
 mod agent_command;
 mod bad_input;
 mod blocked;
+mod cache;
+mod cache_registry;
 mod cancel;
 mod context;
 mod corpus;

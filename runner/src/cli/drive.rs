@@ -1,11 +1,13 @@
 //! Drives a run in this process: signals in, report out, questions at block steps where there is a terminal.
 
+use super::cache;
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
 use super::project::{Project, RunFiles, cache_directory};
 use super::trigger::LocalTriggers;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
+use crate::cache::Caching;
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::{Event, EventKind, RunResult};
@@ -47,6 +49,8 @@ pub(super) struct Drive {
     pub(super) depth: u32,
     /// How it is asked to end.
     pub(super) stop: watch::Receiver<Stop>,
+    /// Whether results of steps are taken from the cache.
+    pub(super) caching: Caching,
     /// Runs that were triggered and that nobody waits for.
     pub(super) detached: TaskTracker,
 }
@@ -96,6 +100,7 @@ impl Drive {
         };
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
+        let services = services(self.files.artifacts.clone());
         let (appended, logs) = mpsc::channel(1024);
         let agent = Arc::new(LocalAgent {
             engine: self.uploader.engine(),
@@ -108,9 +113,11 @@ impl Drive {
                 depth: self.depth,
                 slots: self.slots,
                 stop: self.stop.clone(),
+                caching: self.caching,
                 detached: self.detached.clone(),
             }),
-            services: services(self.files.artifacts.clone()),
+            cache: cache::open(&self.project, &services, self.caching)?,
+            services,
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -159,6 +166,9 @@ impl Drive {
                 wait = true;
             }
         };
+        if let Some(cache) = &agent.cache {
+            cache.finish().await;
+        }
         // The report reads the rest of the log and ends.
         drop(progress);
         drop(agent);

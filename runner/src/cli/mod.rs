@@ -1,6 +1,7 @@
 //! Arguments in, exit code out. The only room that prints errors and chooses an exit code.
 
 mod buildkite_agent;
+mod cache;
 mod check;
 mod context;
 mod diagnostic;
@@ -17,6 +18,7 @@ mod run;
 mod schema;
 mod trigger;
 mod unblock;
+mod why;
 
 pub use error::{Error, ExitStatus};
 
@@ -43,6 +45,7 @@ Start here:
   runner run --branch master   run it as for another branch
   runner unblock 12 release    let run 12 go on past the block step `release`
   runner retry 12 tests        run the job `tests` of run 12 again, and what waited for it
+  runner why 12 tests          why did `tests` run again, or why did it not?
 
 Exit status:
   0 passed   1 failed   2 wrong usage   3 invalid pipeline   4 a grant is missing
@@ -61,6 +64,7 @@ enum Command {
     Retry(retry::Retry),
     Resume(resume::Resume),
     Schema(schema::Schema),
+    Why(why::Why),
 }
 
 /// The program.
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
             Command::Retry(retry) => retry.run().await,
             Command::Resume(resume) => resume.run().await,
             Command::Schema(schema) => schema.run(),
+            Command::Why(why) => why.run().await,
         }
     });
     // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.

@@ -1,5 +1,6 @@
 //! A run that exists already: what its log says, one more fact for it, and driving it further.
 
+use super::cache::CacheFlags;
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::prepare::{components, services, uploader};
@@ -29,6 +30,8 @@ pub(super) struct Further {
     /// Stay and wait when the run is blocked
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    cache: CacheFlags,
 }
 
 /// A run found in the log of its project.
@@ -117,6 +120,7 @@ impl Opened {
             output: Output::Stdout,
             depth: 0,
             stop: stop_on_signals()?,
+            caching: further.cache.caching(),
             detached: TaskTracker::new(),
         };
         drive.run().await

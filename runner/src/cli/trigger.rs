@@ -7,6 +7,7 @@ use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::Project;
 use super::run::Created;
 use crate::agent::{Ending, JobLog, Triggers};
+use crate::cache::Caching;
 use crate::event::{Event, EventKind, JobResult, RunResult};
 use crate::log::{EventLog, RunRecord};
 use crate::plan::{BuildContext, Job, TriggerJob};
@@ -30,6 +31,8 @@ pub(super) struct LocalTriggers {
     pub(super) slots: Slots,
     /// How the process is asked to end: what nobody waits for hears it still when its job is over.
     pub(super) stop: watch::Receiver<Stop>,
+    /// Whether results of steps are taken from the cache.
+    pub(super) caching: Caching,
     /// Runs that nobody waits for.
     pub(super) detached: TaskTracker,
 }
@@ -110,6 +113,7 @@ impl LocalTriggers {
             shown: 0,
             output: Output::Log(output),
             depth: self.depth + 1,
+            caching: self.caching,
             stop: if trigger.detached { self.stop.clone() } else { stop(ending) },
             detached: self.detached.clone(),
         })

@@ -1,5 +1,6 @@
 //! `runner.yml` in the project's root: what a project tells the runner about itself.
 
+use super::cache::CacheSettings;
 use super::grant::{GrantError, Grants, pointer_of};
 use crate::pipeline::model::Plugin;
 use crate::pipeline::{Diagnostic, Node, NodeKind, Source, Span, Spanned, document};
@@ -17,6 +18,8 @@ pub struct Settings {
     pub notify: IndexMap<String, ComponentMapping>,
     /// Files of pipelines that trigger steps name, by slug; paths from the project's root.
     pub pipelines: IndexMap<String, String>,
+    /// Where the results of steps are kept.
+    pub cache: CacheSettings,
 }
 
 /// A component, what it is told and what it may touch.
@@ -78,6 +81,10 @@ impl Settings {
             let place = node.nearest(&pointer_of(error.path())).span;
             Diagnostic::error(format!("not a setting: {}", error.into_inner())).at(place)
         })?;
+        if settings.cache.key.is_some() && settings.cache.remote.is_none() {
+            let place = node.get("cache").and_then(|cache| cache.get("key")).unwrap_or(&node).span;
+            return Err(Diagnostic::error("`key` seals what is shared, and nothing is").at(place).help("add `remote`"));
+        }
         let plugins = settings.plugins.iter().map(|(name, mapping)| ("plugins", name, &mapping.grants));
         let notify = settings.notify.iter().map(|(name, mapping)| ("notify", name, &mapping.grants));
         for (key, name, grants) in plugins.chain(notify) {
@@ -153,6 +160,9 @@ mod tests {
                 "plugins:\n  a: { uses: x@1, grants: { aws: { account: '1', region: us-east-1 } } }",
                 "2:45 not a grant: `1` is not an AWS account",
             ),
+            ("cache: { size: 5GB }", "1:16 not a setting: `5GB` is not an amount of bytes"),
+            ("cache: { remote: team/cache }", "1:18 not a setting: `team/cache` is no repository"),
+            ("cache: { key: SECRET }", "1:15 `key` seals what is shared"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

@@ -6,3 +6,4 @@ mod terminal;
 mod text;
 
 pub use terminal::{Output, Terminal};
+pub(crate) use text::printable;

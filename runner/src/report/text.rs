@@ -1,7 +1,7 @@
 //! Text of others made fit for a terminal.
 
 /// The text without anything that could move the cursor, change the window or hide other lines; colours stay.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {

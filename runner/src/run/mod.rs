@@ -8,7 +8,7 @@ mod state;
 
 pub use answer::answer;
 pub use drive::{Answer, Assignment, DriveError, Driver, Executor, Finished, Stop};
-pub use recorder::{Question, RecordError, Recorder, Request};
+pub use recorder::{Observed, Question, RecordError, Recorder, Request};
 pub use schedule::{Command, Slots, schedule};
 pub use state::{Illegal, JobState, RunData, RunState};
 

@@ -209,6 +209,9 @@ impl RunState {
                 self.data.unblocked(by, fields);
                 self.settle(*job, JobState::Passed);
             }
+            EventKind::CacheChecked { job, attempt, .. } | EventKind::CacheWritten { job, attempt, .. } => {
+                self.expect_attempt(*job, *attempt)?;
+            }
             EventKind::GrantDecided { .. } => {}
             EventKind::CancelRequested { .. } => self.cancel(),
             EventKind::RunFinished { result } => {
