@@ -34,7 +34,7 @@ steps:
     cache: { inputs: [src], outputs: [dist], env: [CC] }
   - wait
   - key: use
-    command: cat dist/out; buildkite-agent meta-data get built; buildkite-agent artifact download dist/out got/; cat got/dist/out
+    command: cat dist/out; buildkite-agent meta-data get built; mkdir -p got; buildkite-agent artifact download dist/out got/; cat got/dist/out
 "#;
 
 pub(crate) fn runs(project: &Project) -> usize {

@@ -201,7 +201,7 @@ fn content_that_a_registry_changes_is_ignored() {
     let honest = cache();
     clone(&format!("{REGISTRY}/{repository}"), "", honest.path()).runner(&["run"]).expect_status(0);
     let files = entry_in(honest.path()).files.unwrap().sha256;
-    for (which, expected) in [("/blobs/".to_owned(), "does not have its digest"), (files, "does not have its digest")] {
+    for which in ["/blobs/".to_owned(), files] {
         let flipped = proxy(move |request, mut answer| {
             if request.contains(&which) && request.starts_with("GET") {
                 *answer.last_mut().unwrap() ^= 1;
@@ -210,7 +210,7 @@ fn content_that_a_registry_changes_is_ignored() {
         });
         let cache = cache();
         let clone = clone(&format!("{flipped}/{repository}"), "", cache.path());
-        clone.runner(&["run"]).expect_status(0).expect_stderr(expected);
+        clone.runner(&["run"]).expect_status(0).expect_stderr("Invalid digest");
         assert_eq!(runs(&clone), 1);
         tree(&clone);
     }

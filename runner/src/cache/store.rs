@@ -377,7 +377,8 @@ mod tests {
     fn put(store: &LocalStore, name: &str, log: &[u8], trust: &str) -> io::Result<()> {
         let origin = Origin { run: name.to_owned(), number: 1, agent: "a".to_owned(), at: 1 };
         let new = store.take(&mut &*log, 1 << 20)?;
-        let entry = Entry { log: Some(new.blob.clone()), ..Entry::new(key(name), origin) };
+        let mut entry = Entry::new(key(name), origin);
+        entry.log = Some(new.blob.clone());
         store.put(&entry, vec![new], trust)
     }
 

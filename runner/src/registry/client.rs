@@ -92,7 +92,8 @@ impl Registry {
         Ok(Some((manifest, digest)))
     }
 
-    /// Writes content to `to`, never more than the descriptor says. The caller checks the digest of what it got.
+    /// Writes content to `to`, never more than the descriptor says. What has arrived when it
+    /// fails may be anything; the caller checks the digest of what it keeps.
     ///
     /// # Errors
     /// When it is not there, is of another size, or cannot be read or written.
