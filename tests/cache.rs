@@ -238,6 +238,9 @@ pub(crate) fn stored(cache: &Path, part: &str) -> Vec<std::path::PathBuf> {
     paths
 }
 
+/// What somebody does to a store.
+type Damage<'a> = Box<dyn Fn(&Path) + 'a>;
+
 #[test]
 fn what_is_damaged_is_thrown_out_and_the_step_runs() {
     let flip = |path: &Path| {
@@ -247,7 +250,7 @@ fn what_is_damaged_is_thrown_out_and_the_step_runs() {
         }
         std::fs::write(path, bytes).unwrap();
     };
-    let damages: [(&str, Box<dyn Fn(&Path)>); 4] = [
+    let damages: [(&str, Damage<'_>); 4] = [
         ("flipped", Box::new(|cache| stored(cache, "blobs").iter().for_each(|path| flip(path)))),
         (
             "truncated",

@@ -62,10 +62,10 @@ fn entries_without_the_seal_are_ignored() {
 
 /// The entry that a project's first run has kept.
 fn entry_in(cache: &Path) -> Entry {
-    let entries = stored(cache, "blobs")
+    let mut entries = stored(cache, "blobs")
         .into_iter()
         .filter_map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).ok());
-    entries.last().unwrap()
+    entries.next().unwrap()
 }
 
 /// An archive of one entry, its name written byte for byte.
@@ -83,10 +83,10 @@ fn archive(name: &str, kind: tar::EntryType, link: &str) -> Vec<u8> {
 }
 
 /// Puts an entry into a repository, as somebody does who may write to it.
-fn publish(remote: &str, entry: &Entry, contents: Vec<Vec<u8>>) {
+fn publish(remote: &str, entry: &Entry, content: &[u8]) {
     let directory = tempfile::tempdir().unwrap();
     let store = LocalStore::open(&directory.path().join("steps"), 1 << 30).unwrap();
-    let blobs = contents.iter().map(|bytes| store.take(&mut bytes.as_slice(), 1 << 20).unwrap()).collect();
+    let blobs = vec![store.take(&mut &*content, 1 << 20).unwrap()];
     let name: RemoteName = remote.parse().unwrap();
     let cache = StepCache::new(store, Caching::On, Some((name, None)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -120,7 +120,7 @@ fn what_a_writer_of_the_registry_makes_up_stays_within_the_outputs() {
         let blob = runner::cache::Blob { sha256, size: files.len() as u64 };
         let mut entry = honest.clone();
         (entry.files, entry.log, entry.artifacts) = (Some(blob), None, Vec::new());
-        publish(&remote, &entry, vec![files]);
+        publish(&remote, &entry, &files);
         let cache = cache();
         let clone = clone(&remote, "", cache.path());
         let said = clone.runner(&["run"]).expect_status(0);

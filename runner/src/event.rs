@@ -200,7 +200,7 @@ pub struct JobResult {
     pub signal_reason: String,
     /// The earlier job whose result this is; `None` when the job itself ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached: Option<CachedFrom>,
+    pub cached: Option<Box<CachedFrom>>,
 }
 
 /// What the result of a job depends on.

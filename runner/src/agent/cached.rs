@@ -28,7 +28,7 @@ pub(super) enum LookedUp {
 /// What is needed to keep a job's result.
 pub(super) struct Keeping {
     key: CacheKey,
-    inputs: Inputs,
+    files: Files,
     /// What the job does to its run.
     observed: Arc<Mutex<Observed>>,
     recorder: Recorder,
@@ -38,24 +38,26 @@ pub(super) struct Keeping {
 
 /// The files of a step.
 #[derive(Clone)]
-struct Inputs {
+struct Files {
     root: PathBuf,
-    inputs: Arc<Globs>,
-    outputs: Arc<Globs>,
-    has_outputs: bool,
+    /// What its result depends on.
+    read: Arc<Globs>,
+    /// What it makes.
+    made: Arc<Globs>,
+    makes_some: bool,
 }
 
-impl Inputs {
+impl Files {
     fn new(root: &Path, rule: &CacheRule) -> Result<Self, String> {
-        let (inputs, outputs) = (Globs::parse(&rule.inputs)?, Globs::parse(&rule.outputs)?);
-        let has_outputs = !rule.outputs.is_empty();
-        Ok(Self { root: root.to_owned(), inputs: Arc::new(inputs), outputs: Arc::new(outputs), has_outputs })
+        let (read, made) = (Globs::parse(&rule.inputs)?, Globs::parse(&rule.outputs)?);
+        let makes_some = !rule.outputs.is_empty();
+        Ok(Self { root: root.to_owned(), read: Arc::new(read), made: Arc::new(made), makes_some })
     }
 
     /// What a step makes is none of its inputs, also where a glob matches it.
     async fn digest(&self) -> Result<BTreeMap<String, Content>, String> {
         let files = self.clone();
-        let digested = tokio::task::spawn_blocking(move || digest(&files.root, &files.inputs, &files.outputs));
+        let digested = tokio::task::spawn_blocking(move || digest(&files.root, &files.read, &files.made));
         digested.await.map_err(|error| error.to_string())?
     }
 }
@@ -72,11 +74,11 @@ impl LocalAgent {
         let (Some(cache), Some(rule)) = (self.cache.as_ref().filter(|cache| cache.is_on()), &step.cache) else {
             return LookedUp::Runs(None);
         };
-        let known = match Inputs::new(&self.workspace, rule) {
-            Ok(inputs) => self.key(job, step, rule, &inputs, assignment, log).await.map(|key| (key, inputs)),
+        let known = match Files::new(&self.workspace, rule) {
+            Ok(files) => self.key(job, step, rule, &files, assignment, log).await.map(|key| (key, files)),
             Err(reason) => Err(reason),
         };
-        let (key, inputs) = match known {
+        let (key, files) = match known {
             Ok(known) => known,
             Err(reason) => {
                 log.line(&format!("cache: not used: {reason}"));
@@ -93,7 +95,7 @@ impl LocalAgent {
         };
         let (result, missed) = match found {
             LookUp::Missed(reason) => (None, reason),
-            LookUp::Found(found) => match self.restore(*found, &inputs, job, &assignment.recorder, log).await {
+            LookUp::Found(found) => match self.restore(*found, &files, job, &assignment.recorder, log).await {
                 Ok(result) => (Some(result), String::new()),
                 Err(reason) => {
                     log.line(&format!("cache: what was found cannot be used: {reason}"));
@@ -118,7 +120,7 @@ impl LocalAgent {
         assignment.recorder = observing;
         let log = Self::log_file(&self.logs, job, assignment.attempt);
         let said = std::fs::metadata(log).map_or(0, |log| log.len());
-        LookedUp::Runs(Some(Keeping { key, inputs, observed, recorder, said }))
+        LookedUp::Runs(Some(Keeping { key, files, observed, recorder, said }))
     }
 
     async fn key(
@@ -126,15 +128,15 @@ impl LocalAgent {
         job: &Job,
         step: &StepJob,
         rule: &CacheRule,
-        inputs: &Inputs,
+        files: &Files,
         assignment: &Assignment,
         log: &JobLog,
     ) -> Result<CacheKey, String> {
-        let files = inputs.digest().await?;
-        if files.is_empty() {
+        let inputs = files.digest().await?;
+        if inputs.is_empty() {
             return Err("`inputs` match no file".to_owned());
         }
-        for glob in inputs.inputs.idle(&files) {
+        for glob in files.read.idle(&inputs) {
             log.line(&format!("cache: `{glob}` in `inputs` matches no file"));
         }
         let outputs = |key: &str| assignment.outputs.get(key);
@@ -142,7 +144,7 @@ impl LocalAgent {
         as_text(&mut params, &step.references);
         let env = self.counted_environment(job, step, rule, assignment);
         let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-        Ok(KeySource { step, params: &params, env: &env, platform: &platform, files: &files }.key())
+        Ok(KeySource { step, params: &params, env: &env, platform: &platform, files: &inputs }.key())
     }
 
     /// The variables that decide a job's result: those that the pipeline, the step or the user has set and some part of
@@ -190,7 +192,7 @@ impl LocalAgent {
     async fn restore(
         &self,
         found: Found,
-        inputs: &Inputs,
+        files: &Files,
         job: &Job,
         recorder: &Recorder,
         log: &JobLog,
@@ -200,9 +202,9 @@ impl LocalAgent {
             let file = contents.get_mut(sha256).ok_or("the content is missing")?;
             file.try_clone().map_err(|error| error.to_string())
         };
-        if let Some(files) = &entry.files {
-            let (mut archive, inputs) = (content(&files.sha256)?, inputs.clone());
-            let unpacked = tokio::task::spawn_blocking(move || unpack(&inputs.root, &inputs.outputs, &mut archive));
+        if let Some(blob) = &entry.files {
+            let (mut archive, files) = (content(&blob.sha256)?, files.clone());
+            let unpacked = tokio::task::spawn_blocking(move || unpack(&files.root, &files.made, &mut archive));
             unpacked.await.map_err(|error| error.to_string())??;
         }
         for KeptArtifact { path, content: blob } in &entry.artifacts {
@@ -229,13 +231,13 @@ impl LocalAgent {
         let Origin { run, number, agent, at } = entry.from;
         let key = entry.key.digest;
         let place = if remote.is_empty() { String::new() } else { format!(" on {agent}, through {remote}") };
-        log.line(&format!("~~~ from run {number}{place} (cache {:.12})", key));
+        log.line(&format!("~~~ from run {number}{place} (cache {key:.12})"));
         if let Some(said) = &entry.log {
             let (mut file, log) = (content(&said.sha256)?, log.clone());
             let copied = tokio::task::spawn_blocking(move || copy_log(&mut file, &log));
             copied.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         }
-        let cached = Some(CachedFrom { key, run, number, agent, at, remote });
+        let cached = Some(Box::new(CachedFrom { key, run, number, agent, at, remote }));
         Ok(JobResult { cached, ..JobResult::passed(entry.outputs) })
     }
 
@@ -273,10 +275,10 @@ impl LocalAgent {
         job: &Job,
         attempt: u32,
     ) -> Result<(), String> {
-        let Keeping { key, inputs, observed, said, .. } = keeping;
+        let Keeping { key, files, observed, said, .. } = keeping;
         let observed = std::mem::take(&mut *observed.lock().unwrap_or_else(PoisonError::into_inner));
         let (facts, artifacts) = lasting(observed)?;
-        let now = inputs.digest().await?;
+        let now = files.digest().await?;
         let before = || key.parts.iter().filter_map(|(part, content)| Some((part.strip_prefix("file:")?, content)));
         let same = |(path, content): (&str, &String)| now.get(path).map(ToString::to_string).as_ref() == Some(content);
         let changed = before().find(|file| !same(*file)).map(|(path, _)| path.to_owned());
@@ -291,7 +293,7 @@ impl LocalAgent {
         let (store, artifact_store) = (cache.store().clone(), self.services.artifacts.clone());
         let log = (Self::log_file(&self.logs, job, attempt), said);
         let taken = tokio::task::spawn_blocking(move || {
-            let blobs = take(&store, &artifact_store, &mut entry, &inputs, &artifacts, log)?;
+            let blobs = take(&store, &artifact_store, &mut entry, &files, &artifacts, log)?;
             Ok::<_, String>((entry, blobs))
         });
         let (entry, blobs) = taken.await.map_err(|error| error.to_string())??;
@@ -327,14 +329,14 @@ fn take(
     store: &LocalStore,
     artifact_store: &ArtifactStore,
     entry: &mut Entry,
-    inputs: &Inputs,
+    files: &Files,
     artifacts: &[Artifact],
     (log, said): (PathBuf, u64),
 ) -> Result<Vec<NewBlob>, String> {
     let mut blobs = Vec::new();
-    if inputs.has_outputs {
+    if files.makes_some {
         let mut writing = store.begin().map_err(|error| error.to_string())?;
-        if pack(&inputs.root, &inputs.outputs, &mut writing)? == 0 {
+        if pack(&files.root, &files.made, &mut writing)? == 0 {
             return Err("`outputs` match no file".to_owned());
         }
         let new = writing.finish().map_err(|error| error.to_string())?;

@@ -65,10 +65,10 @@ struct Shared {
 }
 
 /// Time for fetching one entry with all its contents.
-const FETCH: Duration = Duration::from_secs(120);
+const FETCH: Duration = Duration::from_mins(2);
 
 /// Time for one upload.
-const UPLOAD: Duration = Duration::from_secs(300);
+const UPLOAD: Duration = Duration::from_mins(5);
 
 /// Time a run waits in the end for its uploads.
 const END: Duration = Duration::from_secs(20);

@@ -62,7 +62,7 @@ pub struct Usage {
 }
 
 /// Files that nobody has finished writing are thrown out after this time.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+const ABANDONED: Duration = Duration::from_hours(24);
 
 impl LocalStore {
     /// The store in a directory, which is made when it is not there, for at most `limit` bytes.
@@ -465,7 +465,7 @@ mod tests {
         let (_directory, store) = store(1 << 30);
         put(&store, "a", &[1; 10_000], "").unwrap();
         let old = File::options().write(true).open(store.key(&key("a").digest)).unwrap();
-        old.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        old.set_modified(SystemTime::now() - Duration::from_mins(1)).unwrap();
         put(&store, "b", &[1; 10_000], "").unwrap();
         store.evict(10_500).unwrap();
         assert_eq!(log_of(&store, "a", ""), None);
@@ -476,7 +476,7 @@ mod tests {
     fn what_is_larger_than_the_store_is_refused_and_throws_out_nothing() {
         let (_directory, store) = store(20_000);
         put(&store, "a", b"small", "").unwrap();
-        assert!(put(&store, "b", &[1; 30_000], "").is_err());
+        assert!(put(&store, "b", &vec![1; 30_000], "").is_err());
         assert!(log_of(&store, "a", "").is_some());
         assert!(store.take(&mut &[0; 11][..], 10).is_err());
     }

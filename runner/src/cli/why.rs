@@ -138,7 +138,7 @@ fn logged(events: &[Event], id: JobId) -> Logged<'_> {
                 found.checked = Some((*attempt, key, missed));
             }
             EventKind::CacheWritten { job, refused, .. } if *job == id => found.written = Some(refused),
-            EventKind::JobFinished { job, result, .. } if *job == id => found.cached = result.cached.as_ref(),
+            EventKind::JobFinished { job, result, .. } if *job == id => found.cached = result.cached.as_deref(),
             _ => {}
         }
     }
