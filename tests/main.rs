@@ -7,6 +7,8 @@ mod agent_command;
 mod at_once;
 mod bad_input;
 mod blocked;
+mod cache;
+mod cache_registry;
 mod cancel;
 mod concurrency;
 mod context;

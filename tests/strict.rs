@@ -385,10 +385,10 @@ fn a_step_with_an_error_is_still_there() {
 
 #[test]
 fn the_format_lets_it_pass() {
-    let project = Project::with("steps:\n  - command: 'true'\n    branch: main\n    cache: { inputs: [a] }\n");
+    let project = Project::with("steps:\n  - command: 'true'\n    branch: main\n    notify: [{ slack: \"#ops\" }]\n");
     project.runner(&["check"]).expect_status(0).expect_stdout("1 jobs to run");
     let said = project.runner(&["check", "--strict"]).expect_status(3);
-    expect![[r#"
+    expect![[r##"
         error: unknown key `branch` in a command step
          --> pipeline.yml:3:5
           |
@@ -397,17 +397,21 @@ fn the_format_lets_it_pass() {
           |
           = help: did you mean `branches`?
 
-        warning: `cache` has no effect in this version: the step runs every time
-         --> pipeline.yml:4:23
+        warning: nothing is sent: `slack` of `notify` is not mapped to a component
+         --> pipeline.yml:4:14
           |
-        4 |     cache: { inputs: [a] }
-          |                       ^
+        4 |     notify: [{ slack: "#ops" }]
+          |              ^^^^^^^^^^^^^^^^^
+          |
+          = help: map it in runner.yml:
+                  notify:
+                    "slack": { uses: ./steps/notify.wasm, grants: {} }
 
-    "#]]
+    "##]]
     .assert_eq(&said.stderr);
     // What this version cannot do is no mistake of the file.
-    let project = Project::with("steps:\n  - command: 'true'\n    cache: { inputs: [a] }\n");
-    project.runner(&["check", "--strict"]).expect_status(0).expect_stderr("warning: `cache` has no effect");
+    let project = Project::with("steps:\n  - command: 'true'\n    notify: [{ slack: \"#ops\" }]\n");
+    project.runner(&["check", "--strict"]).expect_status(0).expect_stderr("warning: nothing is sent");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::plan::{Job, JobId};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One fact, where it stands in the run's log, and when it was written down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,28 @@ pub enum EventKind {
         job: JobId,
         /// The attempt that was started.
         attempt: u32,
+    },
+    /// It was looked whether an earlier job answers this one.
+    CacheChecked {
+        /// Which job.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// What its result depends on.
+        key: CacheKey,
+        /// Why nothing was found; empty when something was.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        missed: String,
+    },
+    /// What became of a job's result in the cache.
+    CacheWritten {
+        /// Which job.
+        job: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// Why it was not kept; empty when it was.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        refused: String,
     },
     /// A job is asked to end, or not to begin.
     JobCancelRequested {
@@ -201,6 +224,37 @@ pub struct JobResult {
     /// `process_run_error`; empty when it ended by itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signal_reason: String,
+    /// The earlier job whose result this is; `None` when the job itself ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<Box<CachedFrom>>,
+}
+
+/// What the result of a job depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheKey {
+    /// 64 hex digits: SHA-256 over `parts`.
+    pub digest: String,
+    /// Every part by `KIND:NAME` (such as `file:src/main.c` or `variable:CC`), with its digest, or its value where that
+    /// is short and no secret.
+    pub parts: BTreeMap<String, String>,
+}
+
+/// The job whose result another one has taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedFrom {
+    /// Digest of the key that both have.
+    pub key: String,
+    /// Identifier of the run it was in.
+    pub run: String,
+    /// Number of that run in its project.
+    pub number: u64,
+    /// Name of the agent it ran on.
+    pub agent: String,
+    /// When it ended: milliseconds since 1970-01-01T00:00:00Z.
+    pub at: u64,
+    /// The repository it was fetched from; empty when it was on this machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remote: String,
 }
 
 impl JobResult {
@@ -215,6 +269,7 @@ impl JobResult {
             remedy: remedy.into(),
             signal: String::new(),
             signal_reason: String::new(),
+            cached: None,
         }
     }
 

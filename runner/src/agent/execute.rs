@@ -1,11 +1,13 @@
 //! One attempt of a job, from its assignment to its result.
 
 use super::artifact::{self, Reach};
+use super::cached::LookedUp;
 use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
 use super::trigger::{Ending, Triggers};
 use super::upload::Uploader;
+use crate::cache::StepCache;
 use crate::capability::process::Programs;
 use crate::capability::{JobName, JobScope, SharedEnvironment, Workspace};
 use crate::component::{Asked, Loaded};
@@ -34,6 +36,8 @@ pub struct LocalAgent {
     pub services: Services,
     /// What processes of commands can ask.
     pub job_api: JobApi,
+    /// Results of earlier jobs; `None` when there is nowhere to keep them.
+    pub cache: Option<StepCache>,
     /// What is known of the run.
     pub facts: RunFacts,
     /// Directory of the workspace.
@@ -200,18 +204,23 @@ impl LocalAgent {
 
 #[async_trait::async_trait]
 impl Executor for LocalAgent {
-    async fn execute(&self, assignment: Assignment) -> JobResult {
+    async fn execute(&self, mut assignment: Assignment) -> JobResult {
         let plan = assignment.plan.clone();
         let job = plan.job(assignment.job);
         let path = Self::log_file(&self.logs, job, assignment.attempt);
         let log = JobLog::sharing(path, self.appended.clone(), self.redactions.clone());
+        let mut keeping = None;
         let mut result = match &job.kind {
-            JobKind::Step(step) => {
-                let ended = self.run(job, step, &assignment, &log).await;
-                job_result(ended, step)
-            }
+            JobKind::Step(step) => match self.look_up(job, step, &mut assignment, &log).await {
+                LookedUp::Answered(result) => result,
+                LookedUp::Runs(to_keep) => {
+                    let ended = self.run(job, step, &assignment, &log).await;
+                    keeping = to_keep;
+                    job_result(ended, step)
+                }
+            },
             JobKind::Trigger(trigger) => {
-                let end = Ending { cancelled: assignment.cancelled.clone(), killed: assignment.killed };
+                let end = Ending { cancelled: assignment.cancelled.clone(), killed: assignment.killed.clone() };
                 self.triggers.start(job, assignment.begun_in, trigger, &log, end).await
             }
             JobKind::Wait | JobKind::Gate(_) => {
@@ -233,6 +242,11 @@ impl Executor for LocalAgent {
         if let Err(reason) = log.keep().await {
             let parts = [result.message.as_str(), &format!("its log is incomplete: {reason}")];
             result.message = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+        }
+        if let Some(keeping) = keeping
+            && result.outcome == Outcome::Passed
+        {
+            self.keep(keeping, &result, job, &assignment, &log).await;
         }
         result
     }

@@ -1,6 +1,7 @@
 //! Runs one job on the step host and reports how it ended.
 
 pub mod artifact;
+mod cached;
 mod environment;
 mod execute;
 pub mod job_api;

@@ -5,6 +5,7 @@
 //! and `error.rs` (the one conversion of the outside's errors). A capability that is not granted is not linked.
 
 pub mod aws;
+pub(crate) mod beneath;
 pub mod docker;
 mod environment;
 mod error;

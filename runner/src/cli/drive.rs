@@ -1,5 +1,6 @@
 //! Drives a run in this process: signals in, report out, questions at block steps where there is a terminal.
 
+use super::cache;
 use super::collect::collect_now_and_then;
 use super::error::{Error, ExitStatus};
 use super::prepare::services;
@@ -11,6 +12,7 @@ use super::trigger::LocalTriggers;
 use super::unblock::signed;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
+use crate::cache::Caching;
 use crate::capability::docker;
 use crate::component::Components;
 use crate::event::RunResult;
@@ -57,6 +59,8 @@ pub(super) struct Drive {
     pub(super) depth: u32,
     /// How it is asked to end.
     pub(super) stop: watch::Receiver<Stop>,
+    /// Whether results of steps are taken from the cache.
+    pub(super) caching: Caching,
     /// Runs that were triggered and that nobody waits for.
     pub(super) detached: TaskTracker,
 }
@@ -111,6 +115,11 @@ impl Drive {
             };
         let program = std::env::current_exe()
             .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
+        let services = Services {
+            secrets: Arc::new(secrets::of(self.uploader.settings(), &self.project.directory)),
+            temporary: self.files.temporary.clone(),
+            ..services(self.files.artifacts.clone())
+        };
         let (appended, logs) = mpsc::channel(1024);
         let agent = Arc::new(LocalAgent {
             engine: self.uploader.engine(),
@@ -123,13 +132,11 @@ impl Drive {
                 depth: self.depth,
                 slots: self.slots,
                 stop: self.stop.clone(),
+                caching: self.caching,
                 detached: self.detached.clone(),
             }),
-            services: Services {
-                secrets: Arc::new(secrets::of(self.uploader.settings(), &self.project.directory)),
-                temporary: self.files.temporary.clone(),
-                ..services(self.files.artifacts.clone())
-            },
+            cache: cache::open(&self.project, &services, self.caching, redaction::known()).await?,
+            services,
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
                 run: self.record.id.clone(),
@@ -187,6 +194,9 @@ impl Drive {
                 wait = true;
             }
         };
+        if let Some(cache) = &agent.cache {
+            cache.finish().await;
+        }
         // The report reads the rest of the log and ends.
         drop(progress);
         drop(agent);

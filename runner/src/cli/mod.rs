@@ -3,6 +3,7 @@
 mod artifacts;
 mod audit;
 mod buildkite_agent;
+mod cache;
 mod cancel;
 mod check;
 mod collect;
@@ -31,6 +32,7 @@ mod secrets;
 mod show;
 mod trigger;
 mod unblock;
+mod why;
 
 pub use error::{Error, ExitStatus};
 
@@ -62,6 +64,7 @@ Start here:
   runner resume                go on with a run whose process was ended
   runner retry 12 --failed     run what failed again, and what waited for it
   runner cancel 12             end it
+  runner why 12 tests          why did `tests` run again, or why did it not?
 
 Exit status:
   0 passed   1 failed   2 wrong usage   3 invalid pipeline   4 a grant is missing
@@ -89,6 +92,7 @@ enum Command {
     Gc(gc::Gc),
     Repair(repair::Repair),
     Schema(schema::Schema),
+    Why(why::Why),
 }
 
 /// The program.
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
             Command::Gc(gc) => gc.run().await,
             Command::Repair(repair) => repair.run(),
             Command::Schema(schema) => schema.run(),
+            Command::Why(why) => why.run().await,
         }
     });
     // Nothing of worth runs any more; a thread that waits for the terminal must not keep the program.

@@ -1,5 +1,6 @@
 //! A run that exists already: what its log says, one more fact for it, and driving it further.
 
+use super::cache::CacheFlags;
 use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::leftovers::{self, Removed};
@@ -7,6 +8,7 @@ use super::prepare::{components, services, uploader};
 use super::project::{Project, RunFiles};
 use super::trigger;
 use crate::agent::{JobLog, job_api};
+use crate::cache::Caching;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
@@ -33,6 +35,8 @@ pub(super) struct Further {
     /// Stay and wait when the run is blocked
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    cache: CacheFlags,
 }
 
 /// How a run is driven further; the fields are those of [`Drive`].
@@ -44,6 +48,7 @@ pub(super) struct Way {
     pub(super) output: Output,
     pub(super) depth: u32,
     pub(super) stop: watch::Receiver<Stop>,
+    pub(super) caching: Caching,
     pub(super) detached: TaskTracker,
 }
 
@@ -242,6 +247,7 @@ impl Opened {
             output: Output::Stdout,
             depth: 0,
             stop: stop_on_signals()?,
+            caching: further.cache.caching(),
             detached: TaskTracker::new(),
         };
         let (drive, removed) = self.taken_up(way).await?;
@@ -289,6 +295,7 @@ impl Opened {
             output: way.output,
             depth: way.depth,
             stop: way.stop,
+            caching: way.caching,
             detached: way.detached,
         };
         Ok((drive, removed))

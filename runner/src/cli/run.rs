@@ -1,5 +1,6 @@
 //! `runner run`
 
+use super::cache::CacheFlags;
 use super::diagnostic;
 use super::drive::{Drive, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
@@ -37,6 +38,8 @@ pub(super) struct Run {
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
+    cache: CacheFlags,
+    #[command(flatten)]
     pipeline: PipelineFlags,
 }
 
@@ -69,6 +72,7 @@ impl Run {
             output: Output::Stdout,
             depth: 0,
             stop: stop_on_signals()?,
+            caching: self.cache.caching(),
             detached: TaskTracker::new(),
         };
         drive.run().await

@@ -8,6 +8,7 @@ use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::Project;
 use super::run::Created;
 use crate::agent::{Ending, JobLog, Triggers};
+use crate::cache::Caching;
 use crate::event::{Event, EventKind, JobResult, RunResult};
 use crate::log::{EventLog, RunRecord, SqliteLog};
 use crate::plan::{BuildContext, Job, TriggerJob};
@@ -33,6 +34,8 @@ pub(super) struct LocalTriggers {
     pub(super) slots: Slots,
     /// How the process is asked to end: what nobody waits for hears it still when its job is over.
     pub(super) stop: watch::Receiver<Stop>,
+    /// Whether results of steps are taken from the cache.
+    pub(super) caching: Caching,
     /// Runs that nobody waits for.
     pub(super) detached: TaskTracker,
 }
@@ -55,6 +58,7 @@ impl Triggers for LocalTriggers {
             output: Output::Log(output),
             depth: self.depth + 1,
             stop: if trigger.detached { self.stop.clone() } else { stop(ending) },
+            caching: self.caching,
             detached: self.detached.clone(),
         };
         let id = identifier(&self.parent, job, begun_in);
@@ -140,6 +144,7 @@ impl LocalTriggers {
             output: way.output,
             depth: way.depth,
             stop: way.stop,
+            caching: way.caching,
             detached: way.detached,
         })
     }

@@ -27,7 +27,7 @@ impl CompiledCache {
         engine.wasmtime().precompile_compatibility_hash().hash(&mut hash);
         let version = format!("{:.16}", format!("{:x}", hash.0.finalize()));
         let directory = cache.join("components").join(version);
-        match private(&directory) {
+        match private_directory(&directory) {
             Ok(()) => Self { directory: Some(directory) },
             Err(error) => {
                 tracing::warn!(directory = %directory.display(), %error, "compiled components are not kept");
@@ -75,7 +75,7 @@ fn write(file: &Path, component: &Component) -> wasmtime::Result<()> {
 }
 
 /// Makes the directory for this user alone, or checks that it is.
-fn private(directory: &Path) -> io::Result<()> {
+pub(crate) fn private_directory(directory: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     for place in [Some(directory), directory.parent()].into_iter().flatten() {
         let metadata = std::fs::symlink_metadata(place)?;

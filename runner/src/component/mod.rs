@@ -12,6 +12,7 @@ pub use admit::{Refusal, RefusalKind, admit};
 pub use asked::{Asked, Problem};
 pub use built_in::{BuiltIn, built_in};
 pub use compiled::CompiledCache;
+pub(crate) use compiled::private_directory;
 pub use diagnose::diagnose;
 pub use reference::{Reference, ReferenceError};
 pub use resolve::{Components, Loaded, ResolveError};

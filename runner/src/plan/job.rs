@@ -1,5 +1,6 @@
 //! The plan's types. They are stored with the run, so that it can go on in another process.
 
+use super::cache::CacheRule;
 use super::grant::Grants;
 use super::{BuildContext, OutputReference};
 use crate::pipeline::attribute::{BlockedState, ConcurrencyMethod, Retry, SoftFail};
@@ -170,6 +171,9 @@ pub struct StepJob {
     /// Files kept after the command: globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifact_paths: Vec<String>,
+    /// When it may be answered from an earlier job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRule>,
     /// What runs before it, in this order; a failure is the job's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Phase>,

@@ -1,6 +1,7 @@
 //! The plan: an immutable graph of jobs, decided before anything runs. No input, output or clock in here.
 
 mod build;
+pub mod cache;
 mod context;
 pub mod explain;
 pub mod grant;
@@ -13,6 +14,7 @@ mod teams;
 pub mod variables;
 
 pub use build::{build, build_with_origins, extend};
+pub use cache::{CacheRule, CacheSettings};
 pub use context::{BuildContext, Person, PullRequest};
 pub use job::{
     ComponentPin, ConcurrencyGroup, Dependency, Gate, GateField, Job, JobId, JobKind, Notification, Parallel, Phase,

@@ -4,6 +4,7 @@ mod secrets;
 
 pub use secrets::{SourceKind, SourceSetting};
 
+use super::cache::CacheSettings;
 use super::grant::{GrantError, Grants, pointer_of};
 use super::retention::Retention;
 use super::teams::Teams;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub teams: Teams,
     /// Where secrets come from, in the order in which they are asked; `None` for the runner's own environment alone.
     pub secrets: Option<Vec<SourceSetting>>,
+    /// Where the results of steps are kept.
+    pub cache: CacheSettings,
 }
 
 /// A component, what it is told and what it may touch.
@@ -90,6 +93,10 @@ impl Settings {
             let place = node.nearest(&pointer_of(error.path())).span;
             Diagnostic::error(format!("not a setting: {}", error.into_inner())).at(place)
         })?;
+        if settings.cache.key.is_some() && settings.cache.remote.is_none() {
+            let place = node.get("cache").and_then(|cache| cache.get("key")).unwrap_or(&node).span;
+            return Err(Diagnostic::error("`key` seals what is shared, and nothing is").at(place).help("add `remote`"));
+        }
         let plugins = settings.plugins.iter().map(|(name, mapping)| ("plugins", name, &mapping.grants));
         let notify = settings.notify.iter().map(|(name, mapping)| ("notify", name, &mapping.grants));
         for (key, name, grants) in plugins.chain(notify) {
@@ -171,6 +178,9 @@ mod tests {
             ("secrets:\n  - file: a\n    keyring: b\n", "2:5 not a setting: a source of secrets is one of"),
             ("secrets:\n  - fiel: a\n", "2:11 not a setting: unknown field `fiel`"),
             ("secrets:\n  - { file: a, region: eu-west-1 }\n", "2:5 not a setting: `region` is only for"),
+            ("cache: { size: 5GB }", "1:16 not a setting: `5GB` is not an amount of bytes"),
+            ("cache: { remote: team/cache }", "1:18 not a setting: `team/cache` is no repository"),
+            ("cache: { key: SECRET }", "1:15 `key` seals what is shared"),
             ("[]", "1:1 the settings are a list, expected a mapping"),
         ] {
             let error = read(text).unwrap_err();

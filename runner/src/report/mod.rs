@@ -16,4 +16,4 @@ pub use history::{Attempt, History, RunSummary, Standing, Unblocked, Waited};
 pub use moment::Moment;
 pub use terminal::{Output, Terminal};
 
-pub(crate) use text::bytes;
+pub(crate) use text::{bytes, printable};

@@ -244,7 +244,9 @@ impl Terminal {
                 let what = format!("refused: {} {} `{}`", decision.capability, decision.operation, decision.subject);
                 self.line(out, RED, "✋", job, &text::printable(&what));
             }
-            EventKind::GrantDecided { .. }
+            EventKind::CacheChecked { .. }
+            | EventKind::CacheWritten { .. }
+            | EventKind::GrantDecided { .. }
             | EventKind::MetaDataSet { .. }
             | EventKind::ArtifactStored { .. }
             | EventKind::AnnotationRemoved { .. }
@@ -319,6 +321,13 @@ impl Terminal {
             Outcome::Failed => (RED, "✘", "failed"),
             Outcome::Cancelled => (YELLOW, "■", "cancelled"),
         };
+        if let Some(from) = &result.cached {
+            let key = from.key.get(..12).unwrap_or(&from.key);
+            let place = if from.remote.is_empty() { String::new() } else { format!(" on {}", from.agent) };
+            let what = format!("from run {}{place} (cache {key})", from.number);
+            self.line(out, GREEN, "~", &name, &text::printable(&what));
+            return;
+        }
         let status =
             if result.exit_status > 0 { format!(" (exit status {})", result.exit_status) } else { String::new() };
         self.line(out, style, mark, &name, &format!("{word} after {took}{status}"));

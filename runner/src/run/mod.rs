@@ -13,7 +13,7 @@ pub use account::Account;
 pub use answer::{Answer, answer};
 pub use append::{append, catch_up};
 pub use drive::{Assignment, DriveError, Driver, Executor, Finished, Stop};
-pub use recorder::{Question, RecordError, Recorder, Request};
+pub use recorder::{Observed, Question, RecordError, Recorder, Request};
 pub use schedule::{Command, Slots, is_idle, schedule};
 pub use state::{Illegal, JobState, RunData, RunState};
 

@@ -2,11 +2,25 @@
 
 use super::state::RunState;
 use crate::event::EventKind;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes facts about a running job to the run's event log, and answers what the log says. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Recorder(mpsc::Sender<Request>);
+pub struct Recorder {
+    requests: mpsc::Sender<Request>,
+    observed: Option<Arc<Mutex<Observed>>>,
+}
+
+/// What a job had to do with its run.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// The facts it recorded, in this order.
+    pub events: Vec<EventKind>,
+    /// The first thing that makes its result depend on more than itself, as the end of a sentence; `None` when there
+    /// was nothing.
+    pub entangled: Option<String>,
+}
 
 /// What a [`Recorder`] asks of the task that drives the run.
 pub enum Request {
@@ -36,13 +50,33 @@ impl Recorder {
     pub fn channel() -> (Self, mpsc::Receiver<Request>) {
         // The driver answers in batches; more than this many waiting callers only wait in line.
         let (sender, receiver) = mpsc::channel(256);
-        (Self(sender), receiver)
+        (Self { requests: sender, observed: None }, receiver)
     }
 
     /// A recorder of a run that is over: every request fails.
     #[must_use]
     pub fn closed() -> Self {
-        Self(mpsc::channel(1).0)
+        Self { requests: mpsc::channel(1).0, observed: None }
+    }
+
+    /// The same recorder, and what whoever has it does with it from now on.
+    #[must_use]
+    pub fn observed(&self) -> (Self, Arc<Mutex<Observed>>) {
+        let observed = Arc::new(Mutex::default());
+        (Self { requests: self.requests.clone(), observed: Some(observed.clone()) }, observed)
+    }
+
+    /// Says that the job's result depends on more than itself; `reason` completes "the job …".
+    pub fn entangle(&self, reason: &str) {
+        self.observe(|observed| {
+            observed.entangled.get_or_insert_with(|| reason.to_owned());
+        });
+    }
+
+    fn observe(&self, note: impl FnOnce(&mut Observed)) {
+        if let Some(observed) = &self.observed {
+            note(&mut observed.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// Records a fact; returns when it is durable.
@@ -50,7 +84,12 @@ impl Recorder {
     /// # Errors
     /// When it is not durable, and must not be acted on.
     pub async fn record(&self, event: EventKind) -> Result<(), RecordError> {
-        self.ask(|answer| Request::Record(event, answer)).await?
+        let noted = self.observed.as_ref().map(|_| event.clone());
+        self.ask(|answer| Request::Record(event, answer)).await??;
+        if let Some(event) = noted {
+            self.observe(|observed| observed.events.push(event));
+        }
+        Ok(())
     }
 
     /// What the run's state says: everything recorded so far is in it.
@@ -61,6 +100,7 @@ impl Recorder {
         &self,
         question: impl FnOnce(&RunState) -> T + Send + 'static,
     ) -> Result<T, RecordError> {
+        self.entangle("looked at data of its run, which other jobs write");
         let asked = |answer: oneshot::Sender<T>| {
             // Whoever asked and is gone was cancelled meanwhile, and needs no answer.
             Request::Read(Box::new(move |state| drop(answer.send(question(state)))))
@@ -70,7 +110,7 @@ impl Recorder {
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, RecordError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(request(answer)).await.map_err(|_| RecordError::RunIsOver)?;
+        self.requests.send(request(answer)).await.map_err(|_| RecordError::RunIsOver)?;
         answered.await.map_err(|_| RecordError::RunIsOver)
     }
 }

@@ -103,6 +103,16 @@ impl Secrets {
         Ok(value)
     }
 
+    /// A value that the runner needs itself and no job gets; it is replaced in everything from then on.
+    ///
+    /// # Errors
+    /// `NotFound` when no source has it, `Failed` when one cannot be asked, `Limit` when there is too much to look for.
+    pub async fn own(&self, name: &str, redactions: &Redactions) -> Result<SecretValue, Error> {
+        let value = self.fetch(name).await?.value;
+        redactions.add([value.expose()])?;
+        Ok(value)
+    }
+
     /// The place that has a secret, without handing out its value.
     ///
     /// # Errors

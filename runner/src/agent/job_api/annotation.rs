@@ -27,7 +27,9 @@ impl Caller {
             return Err(Error::Invalid(format!("a priority of {priority}; expected 1 to 10")));
         }
         let job = own_job.then(|| self.scope.name.job.clone());
-        let before = self.annotation(job.clone(), &context).await?;
+        // A job that looks at what is there depends on it.
+        let depends = body.is_empty() || append && style.is_none();
+        let before = if depends { self.annotation(job.clone(), &context).await? } else { None };
         // Nothing said about the style leaves what is added to as it is, and so does nothing said about the body.
         let style = style.or_else(|| before.as_ref().filter(|_| append).map(|before| before.style)).unwrap_or_default();
         let (body, append) = match (body.is_empty(), before) {

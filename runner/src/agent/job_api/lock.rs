@@ -140,6 +140,7 @@ impl Locks {
 
 impl Caller {
     pub(super) async fn acquire(&self, key: &str, wait: Option<u64>) -> Answer {
+        self.scope.recorder.entangle("took a lock, which is about what other jobs do");
         check(key)?;
         let take = async {
             loop {
@@ -171,6 +172,7 @@ impl Caller {
     }
 
     pub(super) async fn begin_once(&self, key: &str, wait: Option<u64>) -> Answer {
+        self.scope.recorder.entangle("took a lock, which is about what other jobs do");
         check(key)?;
         let begin = async {
             loop {

@@ -3,12 +3,9 @@
 use super::changes::is_protected;
 use super::context::MAX_BYTES;
 use crate::capability::Error;
+use crate::capability::beneath::{descend, write};
 use cap_std::fs::Dir;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 
 /// Entries of an archive: far beyond any report directory.
@@ -69,44 +66,6 @@ pub(super) fn unpack(root: &Dir, path: &str, from: &str, archive: &mut dyn Read)
         write(&parent, Path::new(last), mode, &mut entry, size).map_err(cannot)?;
     }
     Ok(())
-}
-
-/// The directory below `dir`, made where it is missing. A link on the way is refused.
-pub(super) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a std::ffi::OsStr>) -> io::Result<Dir> {
-    let mut dir = dir.try_clone()?;
-    for part in parts {
-        match rustix::fs::mkdirat(dir.as_fd(), part, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(dir.as_fd(), part, flags, Mode::empty()) {
-            Ok(next) => dir = Dir::from_std_file(File::from(next)),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                let reason = format!("`{}` is there already, and no directory", part.display());
-                return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(dir)
-}
-
-/// Writes a file in place of whatever file or link had the name, which keeps its content until the new one is whole.
-pub(super) fn write(dir: &Dir, name: &Path, mode: u32, content: &mut impl Read, size: u64) -> io::Result<()> {
-    let part = format!(".{}.part", uuid::Uuid::new_v4().simple());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Executable or not is all that is kept: set-id bits and a file nobody can read are of no use here.
-    let mode = Mode::from_raw_mode(if mode & 0o100 == 0 { 0o644 } else { 0o755 });
-    let mut file = File::from(rustix::fs::openat(dir.as_fd(), part.as_str(), flags, mode)?);
-    let copied = io::copy(content, &mut file);
-    let whole =
-        copied.and_then(|copied| if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) });
-    let written = whole.and_then(|()| Ok(rustix::fs::renameat(dir.as_fd(), part.as_str(), dir.as_fd(), name)?));
-    if written.is_err() {
-        rustix::fs::unlinkat(dir.as_fd(), part.as_str(), rustix::fs::AtFlags::empty())?;
-    }
-    written
 }
 
 #[cfg(test)]

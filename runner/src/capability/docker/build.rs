@@ -1,11 +1,11 @@
 //! Building an image from a directory of the workspace.
 
-use super::beneath::{self, Opened};
 use super::client::{ATTEMPT_LABEL, BuildSpec, IMAGE_LABEL, JOB_LABEL, Labels, RUN_LABEL};
 use super::context::{self, Fixed, Packing};
 use super::dockerfile::{self, Used};
 use super::ignore_file::IgnoreFile;
 use super::{DockerCtx, Image};
+use crate::capability::beneath::{self, Opened};
 use crate::capability::{Error, relative_path};
 use crate::host::bindings::runner::docker::images::{BuildNetwork, BuildOptions};
 use crate::plan::grant::{self, covers_path};

@@ -1,16 +1,12 @@
 //! What a container has changed in its copy of a directory, told by comparison with what went in, and brought back.
 
-use super::archive::{self, descend};
-use super::beneath::{self, Opened};
 use super::context::MAX_BYTES;
 use crate::capability::Error;
+use crate::capability::beneath::{self, Opened, descend};
 use cap_std::fs::Dir;
-use rustix::fs::AtFlags;
-use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -219,7 +215,7 @@ impl Unpacking {
 
     fn file(&mut self, name: &Path, mode: u32, size: u64, content: &mut impl Read) -> Result<(), Error> {
         let parent = self.parent(name);
-        let written = parent.and_then(|parent| archive::write(&parent, last(name), mode, content, size));
+        let written = parent.and_then(|parent| beneath::write(&parent, last(name), mode, content, size));
         self.changes.files += u64::from(self.unless_of_other_kind(name, written)?);
         Ok(())
     }
@@ -247,15 +243,7 @@ impl Unpacking {
             self.leave_out(name, "is a link that leads elsewhere, and is left out");
             return Ok(());
         }
-        let write = || {
-            let parent = self.parent(name)?;
-            match rustix::fs::unlinkat(parent.as_fd(), last(name), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-            rustix::fs::symlinkat(to, parent.as_fd(), last(name)).map_err(io::Error::from)
-        };
-        let written = write();
+        let written = self.parent(name).and_then(|parent| beneath::link(&parent, last(name), to));
         self.changes.files += u64::from(self.unless_of_other_kind(name, written)?);
         Ok(())
     }
@@ -401,7 +389,7 @@ mod tests {
         let (root, dir) = workspace();
         let path = root.path().join("kept");
         std::fs::write(&path, "whole").unwrap();
-        let broken = archive::write(&dir, Path::new("kept"), 0o644, &mut io::repeat(b'x').take(3), 4);
+        let broken = beneath::write(&dir, Path::new("kept"), 0o644, &mut io::repeat(b'x').take(3), 4);
         assert_eq!(broken.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "and nothing is left of the attempt");

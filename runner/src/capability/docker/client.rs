@@ -6,6 +6,7 @@ mod connection;
 mod engine;
 
 pub use auth::Credentials;
+pub(crate) use auth::{default_config, find as find_credentials};
 pub use connection::Bollard;
 
 use super::EngineError;

@@ -1,11 +1,11 @@
 //! Directories of the workspace on their way to the engine: an archive in which links stay links.
 
-use super::beneath::{Opened, kind_of, step};
 use super::changes::{Manifest, Stamp};
 use super::ignore_file::{IgnoreFile, Matches};
 use super::pipe::PackError;
 use crate::agent::JobLog;
 use crate::capability::Error;
+use crate::capability::beneath::{Opened, kind_of, step};
 use cap_std::fs::Dir;
 use rustix::fs::FileType;
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,5 @@
 //! Files between the workspace and a container: copies in before it starts, results out.
 
-use super::beneath::{self, Opened};
 use super::changes::{self, Manifest};
 use super::client::ContainerSpec;
 use super::construct::{Copy, check_absolute, mount_target};
@@ -8,6 +7,7 @@ use super::context::{self, Packing};
 use super::ignore_file::IgnoreFile;
 use super::{DockerCtx, archive, pipe};
 use crate::capability::Error;
+use crate::capability::beneath::{self, Opened};
 use crate::plan::grant::Access;
 use std::sync::{Arc, Mutex, PoisonError};
 

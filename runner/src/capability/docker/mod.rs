@@ -5,7 +5,6 @@
 //! its job and is removed when the job ends.
 
 mod archive;
-mod beneath;
 mod build;
 mod changes;
 pub mod client;

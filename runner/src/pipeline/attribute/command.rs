@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::reader::{Reader, wrong};
 use super::rules::{Retry, SoftFail};
 use super::shared::Shared;
-use crate::pipeline::diagnostic::{Diagnostic, Spanned};
+use crate::pipeline::diagnostic::{Diagnostic, Span, Spanned};
 use crate::pipeline::model::{Cache, CommandStep};
 use crate::pipeline::node::{Node, NodeKind};
 
@@ -55,6 +55,12 @@ pub struct CacheFiles {
     pub inputs: Vec<Spanned<String>>,
     /// Globs of files the job makes.
     pub outputs: Vec<Spanned<String>>,
+    /// Names of further variables that are part of the identity of the job.
+    pub env: Vec<Spanned<String>>,
+    /// What of the job's effects may be left out.
+    pub allow: Vec<Spanned<String>>,
+    /// Where it is written.
+    pub span: Span,
 }
 
 /// How many jobs of a group run at the same time.
@@ -142,12 +148,15 @@ fn with<'a>(reader: &mut Reader<'a>) -> Option<&'a Node> {
 }
 
 fn cache_files<'a>(reader: &mut Reader<'a>, cache: &'a Cache) -> Option<CacheFiles> {
-    if !["inputs", "outputs"].iter().any(|key| cache.rest.contains_key(*key)) {
+    if !["inputs", "outputs", "env", "allow"].iter().any(|key| cache.rest.contains_key(*key)) {
         return None;
     }
-    Some(reader.within(&cache.rest, cache.span, |cache, _| CacheFiles {
+    Some(reader.within(&cache.rest, cache.span, |cache, span| CacheFiles {
         inputs: cache.texts(&["inputs"]).unwrap_or_default().value,
         outputs: cache.texts(&["outputs"]).unwrap_or_default().value,
+        env: cache.texts(&["env"]).unwrap_or_default().value,
+        allow: cache.texts(&["allow"]).unwrap_or_default().value,
+        span,
     }))
 }
 

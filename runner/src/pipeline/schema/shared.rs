@@ -229,6 +229,16 @@ static CACHE_SETTINGS: Keys = Keys {
             shape: TEXTS,
             about: "Globs of the files the step makes; an extension of the format.",
         },
+        &Attribute {
+            names: &["env"],
+            shape: TEXTS,
+            about: "Names of further variables the result depends on; an extension of the format.",
+        },
+        &Attribute {
+            names: &["allow"],
+            shape: TEXTS,
+            about: "What the step may do although it uses the cache: `push`, `deploy`, `secrets`; an extension.",
+        },
     ],
     required: &[],
     open: false,

@@ -1,5 +1,6 @@
 //! Pipeline to plan: expansion into jobs, conditions, and what waits for what.
 
+mod cache;
 mod changed;
 mod connect;
 mod defaults;
@@ -311,8 +312,8 @@ impl<'a> Builder<'a> {
             work.parallel = Some(Parallel { index, count });
         }
         self.defaults(&mut work, step, attributes);
+        self.cache(&mut work, attributes);
         let shared = &attributes.shared;
-        self.without_effect(attributes);
         let written = shared.label.as_ref().map(|label| label.value.clone());
         let label = part.map_or(written.clone(), |part| written.map(|label| part.label(&label)));
         let label = label.unwrap_or_else(|| work::default_label(step, &work));

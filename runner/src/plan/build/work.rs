@@ -184,21 +184,6 @@ impl Builder<'_> {
             }
         }
     }
-
-    /// Says which attributes are read and do nothing here, so that nobody relies on them.
-    pub(super) fn without_effect(&mut self, attributes: &CommandAttributes<'_>) {
-        let cache = attributes.cache.as_ref().and_then(|cache| cache.inputs.first()).map(|input| input.span);
-        for (name, place, instead) in [("cache", cache, "the step runs every time")] {
-            let Some(place) = place else { continue };
-            let message = format!("`{name}` has no effect in this version: {instead}");
-            let warning = Diagnostic::warning(message).at(place);
-            // The jobs of one step come one after the other, and none has more of these warnings than this.
-            let recent = self.warnings.len().saturating_sub(8);
-            if !self.warnings[recent..].contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
-    }
 }
 
 /// The first line of the command, or the component.

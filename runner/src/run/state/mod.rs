@@ -221,6 +221,9 @@ impl RunState {
                 self.data.unblocked(by, fields);
                 self.settle(*job, JobState::Passed);
             }
+            EventKind::CacheChecked { job, attempt, .. } | EventKind::CacheWritten { job, attempt, .. } => {
+                self.expect_attempt(*job, *attempt)?;
+            }
             EventKind::GrantDecided { .. } => {}
             EventKind::CancelRequested { now, .. } => self.cancel(*now),
             EventKind::RunFinished { result } => {

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Credentials {
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Docker's configuration file: in `$DOCKER_CONFIG`, or in `.docker` of the home directory.
-pub(super) fn default_config() -> Option<PathBuf> {
+pub(crate) fn default_config() -> Option<PathBuf> {
     let directory = match std::env::var_os("DOCKER_CONFIG") {
         Some(directory) if !directory.is_empty() => PathBuf::from(directory),
         _ => PathBuf::from(std::env::var_os("HOME")?).join(".docker"),
@@ -54,7 +54,7 @@ pub(super) async fn ask(helper: &str, registry: &str) -> Result<Option<Credentia
 }
 
 /// What the configuration has for this registry; nothing when it has nothing.
-pub(super) async fn find(config: PathBuf, registry: &str) -> Result<Option<Credentials>, EngineError> {
+pub(crate) async fn find(config: PathBuf, registry: &str) -> Result<Option<Credentials>, EngineError> {
     lookup(From::File(config), registry).await
 }
 

@@ -1,16 +1,17 @@
-//! Files and directories beneath the workspace's root, opened without following any link.
+//! Files and directories beneath the workspace's root, opened and made without following any link.
 
-use crate::capability::Error;
+use super::Error;
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// A file or directory that was opened.
-pub(super) enum Opened {
+pub(crate) enum Opened {
     /// A directory.
     Directory(Dir),
     /// A regular file.
@@ -19,7 +20,7 @@ pub(super) enum Opened {
 
 /// Opens what a path below `dir` (normalised; `.` for `dir` itself) names. A link anywhere on the way is refused: it
 /// could lead to what the path's grant does not cover.
-pub(super) fn open(dir: &Dir, path: &str) -> Result<Opened, Error> {
+pub(crate) fn open(dir: &Dir, path: &str) -> Result<Opened, Error> {
     let missing = || Error::NotFound(format!("there is no `{path}` in the workspace"));
     let cannot = |error: io::Error| Error::Failed(format!("cannot open `{path}`: {error}"));
     let mut dir = dir.try_clone().map_err(cannot)?;
@@ -40,7 +41,7 @@ pub(super) fn open(dir: &Dir, path: &str) -> Result<Opened, Error> {
 }
 
 /// Opens one name of a directory; `InvalidInput` when it is neither a directory nor a regular file.
-pub(super) fn step(dir: &Dir, name: &OsStr) -> io::Result<Opened> {
+pub(crate) fn step(dir: &Dir, name: &OsStr) -> io::Result<Opened> {
     let kind = kind_of(dir, name)?;
     let other = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
     match kind {
@@ -59,9 +60,56 @@ pub(super) fn step(dir: &Dir, name: &OsStr) -> io::Result<Opened> {
 }
 
 /// What a name of a directory stands for; of a link, the link itself.
-pub(super) fn kind_of(dir: &Dir, name: &OsStr) -> io::Result<FileType> {
+pub(crate) fn kind_of(dir: &Dir, name: &OsStr) -> io::Result<FileType> {
     let stat = rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(stat.st_mode))
+}
+
+/// The directory below `dir`, made where it is missing. A link on the way is refused.
+pub(crate) fn descend<'a>(dir: &Dir, parts: impl Iterator<Item = &'a OsStr>) -> io::Result<Dir> {
+    let mut dir = dir.try_clone()?;
+    for part in parts {
+        match rustix::fs::mkdirat(dir.as_fd(), part, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(dir.as_fd(), part, flags, Mode::empty()) {
+            Ok(next) => dir = Dir::from_std_file(File::from(next)),
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                let reason = format!("`{}` is there already, and no directory", part.display());
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(dir)
+}
+
+/// Writes a file in place of whatever file or link had the name, which keeps its content until the new one is whole.
+pub(crate) fn write(dir: &Dir, name: &Path, mode: u32, content: &mut impl Read, size: u64) -> io::Result<()> {
+    let part = format!(".{}.part", uuid::Uuid::new_v4().simple());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Executable or not is all that is kept: set-id bits and a file nobody can read are of no use here.
+    let mode = Mode::from_raw_mode(if mode & 0o100 == 0 { 0o644 } else { 0o755 });
+    let mut file = File::from(rustix::fs::openat(dir.as_fd(), part.as_str(), flags, mode)?);
+    let copied = io::copy(content, &mut file);
+    let whole =
+        copied.and_then(|copied| if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) });
+    let written = whole.and_then(|()| Ok(rustix::fs::renameat(dir.as_fd(), part.as_str(), dir.as_fd(), name)?));
+    if written.is_err() {
+        rustix::fs::unlinkat(dir.as_fd(), part.as_str(), AtFlags::empty())?;
+    }
+    written
+}
+
+/// Makes a link in place of whatever file or link had the name; what it leads through is not looked at.
+pub(crate) fn link(dir: &Dir, name: &Path, to: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(dir.as_fd(), name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(rustix::fs::symlinkat(to, dir.as_fd(), name)?)
 }
 
 /// Opens without following a link, and without waiting for the other end of a pipe.
