@@ -380,7 +380,7 @@ fn a_login_is_the_hosts_for_containers() {
 "
     ));
     push("test-login:v1");
-    project.runner(&["run"]).expect_status(1).expect_stdout("set the environment variable REGISTRY_PASSWORD");
+    project.runner(&["run"]).expect_status(1).expect_stdout("the secret `REGISTRY_PASSWORD` is not set");
     let project = project.env("REGISTRY_PASSWORD", "hunter22-secret");
     let said = project.runner(&["run"]).expect_status(0).expect_stdout("in the image");
     assert!(!said.stdout.contains("REGISTRY_PASSWORD"), "{}", said.stdout);

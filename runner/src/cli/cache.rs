@@ -4,8 +4,11 @@ use super::error::Error;
 use super::project::{Project, cache_directory};
 use crate::cache::{Caching, LocalStore, StepCache, store::DEFAULT_SIZE};
 use crate::host::Services;
+use crate::plan::cache::CacheSettings;
 use crate::secret::Redactions;
 use clap::Args;
+use std::io;
+use std::path::PathBuf;
 
 /// Whether results of steps are taken from the cache.
 #[derive(Debug, Args)]
@@ -39,12 +42,10 @@ pub(super) async fn open(
         return Ok(None);
     }
     let settings = project.settings()?.cache;
-    let directory = cache_directory().join("steps");
-    let limit = settings.size.map_or(DEFAULT_SIZE, |size| size.0);
-    let store = match LocalStore::open(&directory, limit) {
+    let store = match local(&settings) {
         Ok(store) => store,
         Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error, "results of steps are not kept");
+            tracing::warn!(directory = %directory().display(), %error, "results of steps are not kept");
             return Ok(None);
         }
     };
@@ -61,4 +62,30 @@ pub(super) async fn open(
         (None, _) => None,
     };
     Ok(Some(StepCache::new(store, caching, remote)))
+}
+
+/// Where results of steps are kept on this machine, for all projects of this user.
+fn directory() -> PathBuf {
+    cache_directory().join("steps")
+}
+
+fn local(settings: &CacheSettings) -> io::Result<LocalStore> {
+    LocalStore::open(&directory(), settings.size.map_or(DEFAULT_SIZE, |size| size.0))
+}
+
+/// Bytes of the results that are kept on this machine; beforehand, what is beyond the limit is thrown out.
+pub(super) fn shrink(settings: &CacheSettings) -> io::Result<u64> {
+    if !directory().exists() {
+        return Ok(0);
+    }
+    let limit = settings.size.map_or(DEFAULT_SIZE, |size| size.0);
+    Ok(local(settings)?.evict(limit)?.bytes)
+}
+
+/// Bytes of the results that are kept on this machine.
+pub(super) fn used() -> io::Result<u64> {
+    if !directory().exists() {
+        return Ok(0);
+    }
+    Ok(local(&CacheSettings::default())?.usage()?.bytes)
 }

@@ -1,5 +1,6 @@
 //! Letting go of runs: what there is, what of it is beyond the limits, and taking it away.
 
+use super::cache;
 use super::error::Error;
 use super::opened::Opened;
 use super::project::{Project, cache_directory};
@@ -36,6 +37,8 @@ pub(super) struct DiskUse {
     pub(super) log: u64,
     /// Bytes of compiled components, for all projects of this user.
     pub(super) components: u64,
+    /// Bytes of results of steps, for all projects of this user.
+    pub(super) steps: u64,
 }
 
 /// How often a run looks for what is beyond the limits.
@@ -152,6 +155,10 @@ impl<'a> Collector<'a> {
             files: self.runs.iter().map(|(_, kept)| kept.size).sum(),
             log: ["runs.db", "runs.db-wal"].into_iter().map(length).sum(),
             components: size_of(&cache_directory().join("components")),
+            steps: cache::used().unwrap_or_else(|error| {
+                tracing::warn!(%error, "results of steps cannot be counted");
+                0
+            }),
         }
     }
 }
@@ -168,7 +175,7 @@ pub(super) async fn collect_now_and_then(project: &Project) {
         written.map_err(|error| fault(&stamp, &error))?;
         let mut collector = Collector::survey(project).await?;
         let gone = collector.beyond(project.settings()?.retention);
-        remove_unused_components();
+        trim_caches(project)?;
         collector.remove(gone).await
     };
     match collect.await {
@@ -177,8 +184,16 @@ pub(super) async fn collect_now_and_then(project: &Project) {
     }
 }
 
-/// Removes compiled components that were not used for a month.
-pub(super) fn remove_unused_components() {
+/// Removes compiled components that were not used for a month, and results of steps beyond their limit.
+pub(super) fn trim_caches(project: &Project) -> Result<(), Error> {
+    if let Err(error) = cache::shrink(&project.settings()?.cache) {
+        tracing::warn!(%error, "results of steps are not removed");
+    }
+    remove_unused_components();
+    Ok(())
+}
+
+fn remove_unused_components() {
     let old = |time: io::Result<SystemTime>| time.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > UNUSED));
     for entry in WalkDir::new(cache_directory().join("components")).into_iter().filter_map(Result::ok) {
         let Ok(metadata) = entry.metadata() else { continue };

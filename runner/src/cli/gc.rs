@@ -1,6 +1,6 @@
 //! `runner gc`
 
-use super::collect::{Collector, DiskUse, Gone, remove_unused_components};
+use super::collect::{Collector, DiskUse, Gone, trim_caches};
 use super::error::{Error, ExitStatus};
 use super::project::Project;
 use crate::plan::grant::ByteSize;
@@ -54,7 +54,7 @@ impl Gc {
         let mut gone = if self.run.is_empty() { collector.beyond(limits) } else { collector.named(&self.run).await? };
         if !self.dry_run {
             gone = collector.remove(gone).await?;
-            remove_unused_components();
+            trim_caches(&project)?;
         }
         let disk_use = collector.disk_use();
         let text = if self.json { self.json(&gone, &disk_use) } else { self.text(&gone, &disk_use) };
@@ -72,12 +72,13 @@ impl Gc {
         if gone.is_empty() {
             text.push_str("there is nothing to remove\n");
         }
-        let DiskUse { runs, files, log, components } = disk_use;
+        let DiskUse { runs, files, log, components, steps } = disk_use;
         let runs = if *runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
         for (what, size) in [
             (format!("logs and artifacts of {runs}"), files),
             ("the event log".to_owned(), log),
             ("compiled components, for all projects".to_owned(), components),
+            ("results of steps, for all projects".to_owned(), steps),
         ] {
             text.push_str(&format!("{:>12}  {what}\n", bytes(*size)));
         }
@@ -96,8 +97,8 @@ impl Gc {
                 json!({ "number": record.number, "id": record.id, "reason": reason, "bytes": size })
             })
             .collect();
-        let DiskUse { runs, files, log, components } = disk_use;
-        let disk_use = json!({ "runs": runs, "files": files, "log": log, "components": components });
+        let DiskUse { runs, files, log, components, steps } = disk_use;
+        let disk_use = json!({ "runs": runs, "files": files, "log": log, "components": components, "steps": steps });
         format!("{:#}\n", json!({ "removed": gone, "dry_run": self.dry_run, "disk_use": disk_use }))
     }
 }
