@@ -23,66 +23,85 @@ fn event(sequence: u64) -> Event {
     Event { sequence, at: 1_700_000_000_000 + sequence, kind }
 }
 
-async fn keeps_its_promises(log: &dyn EventLog) {
-    let record = log.create("0190-aa", &plan(), &event(1)).await.unwrap();
+async fn keeps_its_promises(name: &str, log: &dyn EventLog) {
+    runs_are_numbered(log).await;
+    what_is_appended_is_read(log).await;
+    what_does_not_follow_is_refused(log).await;
+    a_run_is_found_by_what_people_write(log).await;
+    runs_are_listed_with_how_they_stand(log).await;
+    what_is_removed_is_gone(log).await;
+    tell(&format!("event log contract: 6 promises kept by {name}"));
+}
+
+const FIRST: &str = "0190-aa";
+const SECOND: &str = "0190-bb";
+
+async fn runs_are_numbered(log: &dyn EventLog) {
+    let record = log.create(FIRST, &plan(), &event(1)).await.unwrap();
     assert_eq!((record.number, record.created_at, record.pipeline.as_str()), (1, event(1).at, "pipeline.yml"));
-    let second = log.create("0190-bb", &plan(), &event(1)).await.unwrap();
-    assert_eq!(second.number, 2);
+    assert_eq!(log.create(SECOND, &plan(), &event(1)).await.unwrap().number, 2);
+}
 
-    log.append(&record.id, &[event(2)]).await.unwrap();
-    log.append(&record.id, &[]).await.unwrap();
-    assert_eq!(log.read(&record.id, 0).await.unwrap(), [event(1), event(2)]);
-    assert_eq!(log.read(&record.id, 1).await.unwrap(), [event(2)]);
-    assert_eq!(log.read(&second.id, 0).await.unwrap(), [event(1)], "runs are apart");
+async fn what_is_appended_is_read(log: &dyn EventLog) {
+    log.append(FIRST, &[event(2)]).await.unwrap();
+    log.append(FIRST, &[]).await.unwrap();
+    assert_eq!(log.read(FIRST, 0).await.unwrap(), [event(1), event(2)]);
+    assert_eq!(log.read(FIRST, 1).await.unwrap(), [event(2)]);
+    assert_eq!(log.read(SECOND, 0).await.unwrap(), [event(1)], "runs are apart");
+}
 
-    for wrong in [event(2), event(4)] {
-        let refused = log.append(&record.id, &[wrong]).await.unwrap_err();
+async fn what_does_not_follow_is_refused(log: &dyn EventLog) {
+    for wrong in [vec![event(2)], vec![event(4)], vec![event(2), event(3)]] {
+        let refused = log.append(FIRST, &wrong).await.unwrap_err();
         assert!(matches!(refused, LogError::Conflict { last: 2, .. }), "{refused}");
     }
-    assert_eq!(log.read(&record.id, 0).await.unwrap().len(), 2, "a refused append leaves nothing");
+    assert_eq!(log.read(FIRST, 0).await.unwrap().len(), 2, "a refused append leaves nothing");
+    assert!(matches!(log.append("nobody", &[event(1)]).await, Err(LogError::NoSuchRun(_))));
+}
 
+async fn a_run_is_found_by_what_people_write(log: &dyn EventLog) {
     let (found, stored) = log.open("1").await.unwrap();
-    assert_eq!((found.id.as_str(), found.sequence, stored), ("0190-aa", 2, plan()));
-    assert_eq!(log.open("0190-aa").await.unwrap().0.number, 1);
-    assert_eq!(log.open("0190-b").await.unwrap().0, second);
+    assert_eq!((found.id.as_str(), found.sequence, stored), (FIRST, 2, plan()));
+    assert_eq!(log.open(FIRST).await.unwrap().0.number, 1);
+    assert_eq!(log.open("0190-b").await.unwrap().0.id, SECOND);
     assert!(matches!(log.open("0190").await, Err(LogError::Ambiguous(_))));
     for unknown in ["3", "nobody", ""] {
         assert!(matches!(log.open(unknown).await, Err(LogError::NoSuchRun(_))), "{unknown:?}");
     }
-    assert!(matches!(log.append("nobody", &[event(1)]).await, Err(LogError::NoSuchRun(_))));
+}
 
+async fn runs_are_listed_with_how_they_stand(log: &dyn EventLog) {
     let listed = log.runs(None).await.unwrap();
-    assert_eq!(listed[0], second);
-    assert_eq!((listed[1].id.as_str(), listed[1].sequence, listed[1].updated_at), ("0190-aa", 2, event(2).at));
+    assert_eq!(listed.iter().map(|run| run.number).collect::<Vec<_>>(), [2, 1], "the newest first");
+    assert_eq!((listed[1].id.as_str(), listed[1].sequence, listed[1].updated_at), (FIRST, 2, event(2).at));
     assert_eq!(listed[1].result, None);
-    assert_eq!(listed.len(), 2);
-    log.append(&record.id, &[event(3)]).await.unwrap();
+    log.append(FIRST, &[event(3)]).await.unwrap();
     assert_eq!(log.open("1").await.unwrap().0.result, Some(RunResult::Passed));
-    assert_eq!(log.runs(Some(1)).await.unwrap(), std::slice::from_ref(&second), "the newest");
+    assert_eq!(log.runs(Some(1)).await.unwrap(), listed[..1]);
     assert_eq!(log.runs(Some(0)).await.unwrap(), []);
+}
 
-    log.remove(&second.id).await.unwrap();
-    assert!(matches!(log.remove(&second.id).await, Err(LogError::NoSuchRun(_))));
-    assert!(matches!(log.read(&second.id, 0).await, Err(LogError::NoSuchRun(_))));
+async fn what_is_removed_is_gone(log: &dyn EventLog) {
+    log.remove(SECOND).await.unwrap();
+    assert!(matches!(log.remove(SECOND).await, Err(LogError::NoSuchRun(_))));
+    assert!(matches!(log.read(SECOND, 0).await, Err(LogError::NoSuchRun(_))));
     assert!(matches!(log.open("2").await, Err(LogError::NoSuchRun(_))));
-    assert_eq!(log.read(&record.id, 0).await.unwrap().len(), 3, "the others stay");
-    let third = log.create("0190-bb", &plan(), &event(1)).await.unwrap();
+    assert_eq!(log.read(FIRST, 0).await.unwrap().len(), 3, "the others stay");
+    let third = log.create(SECOND, &plan(), &event(1)).await.unwrap();
     assert_eq!(third.number, 3, "a number is never given again");
-    assert_eq!(log.read(&third.id, 0).await.unwrap(), [event(1)], "nothing is left of what was removed");
+    assert_eq!(log.read(SECOND, 0).await.unwrap(), [event(1)], "nothing is left of what was removed");
 }
 
 #[tokio::test]
 async fn memory() {
-    keeps_its_promises(&MemoryLog::default()).await;
-    tell("event log contract: kept by memory");
+    keeps_its_promises("memory", &MemoryLog::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("runs.db");
-    keeps_its_promises(&SqliteLog::open(&path).unwrap()).await;
-    tell("event log contract: kept by SQLite");
+    keeps_its_promises("SQLite", &SqliteLog::open(&path).unwrap()).await;
     // What was promised is still there for the next process.
     let again = SqliteLog::open(&path).unwrap();
     assert_eq!(again.read("0190-aa", 0).await.unwrap(), [event(1), event(2), event(3)]);

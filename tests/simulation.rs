@@ -15,6 +15,7 @@ use runner::queue::{Attempt, Lease, MemoryQueue, Offer, Queue, QueueError};
 use runner::run::{Command, JobState, RunState, Slots, schedule};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A step that may start these programs.
 fn step(programs: &[&str]) -> StepJob {
@@ -304,8 +305,18 @@ fn fate(job: &Job) -> Outcome {
     }
 }
 
+/// Random runs of each kind.
+const CASES: u32 = 3000;
+
+/// Says in the end how many runs there were.
+fn count(counter: &AtomicU32, what: &str) {
+    if counter.fetch_add(1, Ordering::Relaxed) + 1 == CASES {
+        tell(&format!("simulation: {CASES} runs {what}"));
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_ends_as_its_jobs_do_and_its_log_says_the_same(
@@ -368,6 +379,8 @@ proptest! {
             }
         }
         prop_assert!(run.state.run_result().is_some(), "the run does not end");
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        count(&RUNS, "ended as their jobs did");
     }
 
     #[test]
@@ -411,6 +424,8 @@ proptest! {
             (run.ends(), run.state.run_result())
         };
         prop_assert_eq!(ends(false), ends(true));
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        count(&RUNS, "that were interrupted ended like ones that were not");
     }
 }
 

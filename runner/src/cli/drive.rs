@@ -48,6 +48,12 @@ pub(super) struct Drive {
     /// The plan's components, and the way to more of them.
     pub(super) uploader: Arc<Uploader>,
     pub(super) answers: HashMap<JobId, Answer>,
+    pub(super) way: Way,
+}
+
+/// How a run is driven.
+#[derive(Clone)]
+pub(super) struct Way {
     pub(super) slots: Slots,
     /// Whether to stay while the run is blocked.
     pub(super) wait: bool,
@@ -81,7 +87,7 @@ pub(super) async fn preflight(plan: &Plan) -> Result<(), Error> {
 impl Drive {
     /// Drives until the run is over, or blocked and nobody here can answer; then waits for what it has triggered.
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
-        let (project, detached, stop) = (self.project.clone(), self.detached.clone(), self.stop.clone());
+        let (project, detached, stop) = (self.project.clone(), self.way.detached.clone(), self.way.stop.clone());
         let finished = self.drive().await?;
         detached.close();
         if !detached.is_empty() {
@@ -129,13 +135,13 @@ impl Drive {
                 directory: self.project.directory.clone(),
                 parent: self.record.clone(),
                 context: self.state.base().context.clone(),
-                depth: self.depth,
-                slots: self.slots,
-                stop: self.stop.clone(),
-                caching: self.caching,
-                detached: self.detached.clone(),
+                depth: self.way.depth,
+                slots: self.way.slots,
+                stop: self.way.stop.clone(),
+                caching: self.way.caching,
+                detached: self.way.detached.clone(),
             }),
-            cache: cache::open(&self.project, &services, self.caching, redaction::known()).await?,
+            cache: cache::open(&self.project, &services, self.way.caching, redaction::known()).await?,
             services,
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
@@ -157,15 +163,15 @@ impl Drive {
             self.record.clone(),
             self.state.base().clone(),
             self.files.logs.clone(),
-            self.output.clone(),
+            self.way.output.clone(),
         )
-        .after(self.shown);
+        .after(self.way.shown);
         let mut seen = report.seen();
         let report = tokio::spawn(report.follow(progressed, logs));
         let queue = Arc::new(ByGroup::over(Arc::new(SqliteQueue::new(state_directory().join("queue")))));
         let (waits, waited) = mpsc::unbounded_channel();
-        tokio::spawn(tell_waits(waited, self.output.clone()));
-        let mut wait = self.wait;
+        tokio::spawn(tell_waits(waited, self.way.output.clone()));
+        let mut wait = self.way.wait;
         let mut typed = None;
         let finished = loop {
             // Another process may have driven the run until this one took it.
@@ -177,8 +183,8 @@ impl Drive {
                 queue: queue.clone(),
                 waits: waits.clone(),
                 executor: agent.clone(),
-                slots: self.slots,
-                stop: self.stop.clone(),
+                slots: self.way.slots,
+                stop: self.way.stop.clone(),
                 progress: progress.clone(),
                 answers: self.answers.clone(),
                 wait,
@@ -228,12 +234,12 @@ impl Drive {
         let state = &self.state;
         let counts = |gate: &Gate| gate.blocked_state != BlockedState::Passed;
         let kinds = state.blocked().map(|job| state.plan().job(job).kind.clone());
-        Ok(self.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
+        Ok(self.way.depth > 0 && kinds.into_iter().any(|kind| matches!(kind, JobKind::Gate(gate) if counts(&gate))))
     }
 
     /// Asks the person at the terminal; whether the run can go on, by an answer or by what another process did.
     async fn ask(&mut self, typed: &mut Option<Typed>, seen: &mut watch::Receiver<u64>) -> Result<bool, Error> {
-        let terminal = matches!(self.output, Output::Stdout);
+        let terminal = matches!(self.way.output, Output::Stdout);
         if !terminal || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(false);
         }

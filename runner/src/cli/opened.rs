@@ -1,26 +1,25 @@
 //! A run that exists already: what its log says, one more fact for it, and driving it further.
 
 use super::cache::CacheFlags;
-use super::drive::{Drive, preflight, restore, slots, stop_on_signals};
+use super::drive::{Drive, Way, preflight, restore, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::leftovers::{self, Removed};
 use super::prepare::{components, services, uploader};
 use super::project::{Project, RunFiles};
 use super::trigger;
 use crate::agent::{JobLog, job_api};
-use crate::cache::Caching;
 use crate::event::{Event, EventKind};
 use crate::host::StepEngine;
 use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::{JobId, JobKind, Plan};
 use crate::report::{History, Output, Standing};
-use crate::run::{self, DriveError, RunState, Slots, Stop};
+use crate::run::{self, DriveError, RunState};
 use clap::Args;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 /// Which project, and how a run of it is driven further.
@@ -37,19 +36,6 @@ pub(super) struct Further {
     wait: bool,
     #[command(flatten)]
     cache: CacheFlags,
-}
-
-/// How a run is driven further; the fields are those of [`Drive`].
-#[derive(Clone)]
-pub(super) struct Way {
-    pub(super) slots: Slots,
-    pub(super) wait: bool,
-    pub(super) shown: u64,
-    pub(super) output: Output,
-    pub(super) depth: u32,
-    pub(super) stop: watch::Receiver<Stop>,
-    pub(super) caching: Caching,
-    pub(super) detached: TaskTracker,
 }
 
 /// A run found in the log of its project.
@@ -289,14 +275,7 @@ impl Opened {
             lock: Some(lock),
             uploader,
             answers: HashMap::new(),
-            slots: way.slots,
-            wait: way.wait,
-            shown: way.shown,
-            output: way.output,
-            depth: way.depth,
-            stop: way.stop,
-            caching: way.caching,
-            detached: way.detached,
+            way,
         };
         Ok((drive, removed))
     }

@@ -2,7 +2,7 @@
 
 use super::cache::CacheFlags;
 use super::diagnostic;
-use super::drive::{Drive, preflight, slots, stop_on_signals};
+use super::drive::{Drive, Way, preflight, slots, stop_on_signals};
 use super::error::{Error, ExitStatus};
 use super::opened::interrupted_before;
 use super::prepare::{PipelineFlags, Prepared, uploader};
@@ -66,14 +66,16 @@ impl Run {
             lock: None,
             uploader,
             answers,
-            slots: slots(self.jobs),
-            wait: self.wait,
-            shown: 0,
-            output: Output::Stdout,
-            depth: 0,
-            stop: stop_on_signals()?,
-            caching: self.cache.caching(),
-            detached: TaskTracker::new(),
+            way: Way {
+                slots: slots(self.jobs),
+                wait: self.wait,
+                shown: 0,
+                output: Output::Stdout,
+                depth: 0,
+                stop: stop_on_signals()?,
+                caching: self.cache.caching(),
+                detached: TaskTracker::new(),
+            },
         };
         drive.run().await
     }

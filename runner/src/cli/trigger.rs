@@ -1,9 +1,9 @@
 //! Trigger steps: a run of another pipeline of the same project, in this process.
 
 use super::context::ContextFlags;
-use super::drive::{Drive, preflight};
+use super::drive::{Drive, Way, preflight};
 use super::error::Error;
-use super::opened::{Opened, Way};
+use super::opened::Opened;
 use super::prepare::{PipelineFlags, Prepared, uploader};
 use super::project::Project;
 use super::run::Created;
@@ -138,14 +138,7 @@ impl LocalTriggers {
             lock: None,
             uploader,
             answers: HashMap::new(),
-            slots: way.slots,
-            wait: way.wait,
-            shown: way.shown,
-            output: way.output,
-            depth: way.depth,
-            stop: way.stop,
-            caching: way.caching,
-            detached: way.detached,
+            way,
         })
     }
 }
