@@ -94,3 +94,17 @@ fn what_a_killed_collection_left_is_taken_away_and_nothing_else() {
     assert_eq!((left.exists(), other.exists()), (false, true));
     assert!(Path::new(&project.path().join(".runner/runs.db")).exists());
 }
+
+#[test]
+fn a_link_in_place_of_the_runners_own_directory_is_refused() {
+    for name in [".runner", ".runner/runs", ".runner/runs.db"] {
+        let project = Project::with(PIPELINE);
+        project.runner(&["run"]).expect_status(0);
+        let (own, elsewhere) = (project.path().join(name), project.path().join("elsewhere"));
+        std::fs::rename(&own, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
+        for command in [&["run"][..], &["gc", "--keep", "0"], &["runs"]] {
+            project.runner(command).expect_status(7).expect_stderr("is a link");
+        }
+    }
+}

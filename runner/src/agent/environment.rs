@@ -2,9 +2,9 @@
 
 use crate::plan::grant::matches_pattern;
 use crate::plan::variables::{AGENT_META_DATA, is_of_one_job, is_protected};
-use crate::plan::{Job, Plan, StepJob};
+use crate::plan::{Job, JobKind, Plan, StepJob};
 use crate::secret::SecretValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -58,7 +58,8 @@ pub fn job_environment(
     let JobFacts { plan, step, .. } = facts;
     let mut env = JobEnvironment::new();
     if step.command {
-        env.extend(own.filter(|(name, _)| !is_of_one_job(name)));
+        let secrets = secret_names(plan);
+        env.extend(own.filter(|(name, _)| !is_of_one_job(name) && !secrets.contains(name.as_str())));
     }
     let mut ignored = BTreeSet::new();
     let mut users = BTreeSet::new();
@@ -176,6 +177,25 @@ fn agent_variable(tag: &str) -> String {
 /// The runner's own environment. What is not UTF-8 is left out: neither the pipeline nor the event log could hold it.
 pub fn own_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Names that some step of the plan uses as a secret. Where the runner's own environment is a source of secrets, no job
+/// inherits them: a step gets those that it lists.
+fn secret_names(plan: &Plan) -> HashSet<&str> {
+    let steps = plan.jobs.iter().filter_map(|job| match &job.kind {
+        JobKind::Step(step) => Some(step),
+        _ => None,
+    });
+    let mut names = HashSet::new();
+    for step in steps {
+        names.extend(step.secrets.iter().map(|secret| secret.name.as_str()));
+        for grants in std::iter::once(&step.grants).chain(step.phases().map(|phase| &phase.grants)) {
+            names.extend(grants.secrets.iter().map(String::as_str));
+            let logins = grants.docker.iter().flat_map(|docker| &docker.login);
+            names.extend(logins.filter_map(|login| login.password.as_deref()));
+        }
+    }
+    names
 }
 
 /// Whether a variable's name says that its value is a secret; the list is that of Buildkite's agent.

@@ -37,7 +37,7 @@ pub struct LocalAgent {
     /// What processes of commands can ask.
     pub job_api: JobApi,
     /// Results of earlier jobs; `None` when there is nowhere to keep them.
-    pub cache: Option<StepCache>,
+    pub cache: Option<Arc<StepCache>>,
     /// What is known of the run.
     pub facts: RunFacts,
     /// Directory of the workspace.

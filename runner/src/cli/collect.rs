@@ -61,7 +61,7 @@ impl<'a> Collector<'a> {
         let mut runs = Vec::new();
         for record in log.runs(None).await? {
             let hold = hold(project, &log, &record).await?;
-            let size = size_of(&project.runs().join(&record.id));
+            let size = size_of(&project.run_directory(&record.id)?);
             let kept = Kept { hold, last: record.updated_at, size };
             runs.push((record, kept));
         }
@@ -84,7 +84,7 @@ impl<'a> Collector<'a> {
         for reference in references {
             let (record, _) = self.log.open(reference).await?;
             let Some(position) = self.runs.iter().position(|(other, _)| other.id == record.id) else { continue };
-            if matches!(lock(&self.project.runs().join(&record.id))?, Lock::Taken) {
+            if matches!(lock(&self.project.run_directory(&record.id)?)?, Lock::Taken) {
                 let number = record.number;
                 return Err(Error::usage(format!("a process is driving run {number}"))
                     .help(format!("`runner cancel {number}` ends it")));
@@ -104,7 +104,7 @@ impl<'a> Collector<'a> {
     pub(super) async fn remove(&mut self, runs: Vec<Gone>) -> Result<Vec<Gone>, Error> {
         let mut removed = Vec::new();
         for run in runs {
-            let directory = self.project.runs().join(&run.record.id);
+            let directory = self.project.run_directory(&run.record.id)?;
             if run.record.result.is_none()
                 && let Some(opened) = Opened::if_there(self.project.clone(), self.log.clone(), &run.record.id).await?
             {
@@ -121,9 +121,6 @@ impl<'a> Collector<'a> {
             removed.push(run);
         }
         self.remove_strays().await?;
-        if !removed.is_empty() {
-            self.log.compact()?;
-        }
         Ok(removed)
     }
 
@@ -144,6 +141,11 @@ impl<'a> Collector<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Gives room in the log back to the disk. Whoever writes to it meanwhile waits.
+    pub(super) fn compact(&self) -> Result<(), Error> {
+        Ok(self.log.compact()?)
     }
 
     /// What takes room now.
@@ -210,7 +212,7 @@ fn remove_unused_components() {
 
 /// What keeps a run.
 async fn hold(project: &Project, log: &Arc<SqliteLog>, record: &RunRecord) -> Result<Hold, Error> {
-    if matches!(lock(&project.runs().join(&record.id))?, Lock::Taken) {
+    if matches!(lock(&project.run_directory(&record.id)?)?, Lock::Taken) {
         return Ok(Hold::Always);
     }
     if record.result.is_some() {

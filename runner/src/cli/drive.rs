@@ -12,8 +12,8 @@ use super::trigger::LocalTriggers;
 use super::unblock::signed;
 use crate::agent::job_api::JobApi;
 use crate::agent::{LocalAgent, RunFacts, Uploader};
-use crate::cache::Caching;
-use crate::capability::docker;
+use crate::cache::{Caching, StepCache};
+use crate::capability::{docker, process};
 use crate::component::Components;
 use crate::event::RunResult;
 use crate::host::Services;
@@ -21,12 +21,14 @@ use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::pipeline::attribute::BlockedState;
 use crate::plan::{Gate, JobId, JobKind, Plan};
 use crate::queue::{ByGroup, SqliteQueue};
+use crate::report::text::plain;
 use crate::report::{Output, Terminal};
 use crate::run::{self, Answer, DriveError, Driver, Finished, JobState, RunState, Slots, Stop};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -112,22 +114,69 @@ impl Drive {
 
     /// Drives until the run is over, or blocked and nobody here can answer.
     pub(super) async fn drive(mut self) -> Result<Finished, Error> {
-        let _lock =
-            match self.lock.take() {
+        let mut lock =
+            Some(match self.lock.take() {
                 Some(lock) => lock,
                 None => self.files.take().await?.ok_or_else(|| {
                     Error::environment(format!("another process is driving run {}", self.record.number))
                 })?,
-            };
-        let program = std::env::current_exe()
-            .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
+            });
         let services = Services {
             secrets: Arc::new(secrets::of(self.uploader.settings(), &self.project.directory)),
             temporary: self.files.temporary.clone(),
             ..services(self.files.artifacts.clone())
         };
+        let cache = cache::open(&self.project, &services, self.way.caching, redaction::known()).await?.map(Arc::new);
         let (appended, logs) = mpsc::channel(1024);
-        let agent = Arc::new(LocalAgent {
+        let (progress, progressed) = watch::channel(0);
+        let report = Terminal::new(
+            self.log.clone(),
+            self.record.clone(),
+            self.state.base().clone(),
+            self.files.logs.clone(),
+            self.way.output.clone(),
+        )
+        .after(self.way.shown);
+        let mut seen = report.seen();
+        let report = tokio::spawn(report.follow(progressed, logs));
+        let finished = loop {
+            let agent = self.agent(services.clone(), cache.clone(), appended.clone())?;
+            let finished = self.drive_with(&agent, &progress, &mut seen).await?;
+            // Nothing of it may be left once somebody else can take it.
+            self.tidy_up(agent).await;
+            drop(lock.take());
+            // Whoever has unblocked, retried or cancelled it until now has seen it driven, and leaves it to this process.
+            run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
+            let waits = || run::is_idle(&self.state) && self.state.blocked().next().is_some();
+            if self.state.run_result().is_some() || waits() {
+                break finished;
+            }
+            lock = self.files.take().await?;
+            if lock.is_none() {
+                break finished;
+            }
+        };
+        if let Some(cache) = &cache {
+            cache.finish().await;
+        }
+        // The report reads the rest of the log and ends.
+        drop(progress);
+        drop(appended);
+        if report.await.is_err() {
+            tracing::warn!("the report broke; the run itself is as it says above");
+        }
+        Ok(finished)
+    }
+
+    fn agent(
+        &self,
+        services: Services,
+        cache: Option<Arc<StepCache>>,
+        appended: mpsc::Sender<Arc<Path>>,
+    ) -> Result<Arc<LocalAgent>, Error> {
+        let program = std::env::current_exe()
+            .map_err(|error| Error::environment(format!("the runner's own program cannot be found: {error}")))?;
+        Ok(Arc::new(LocalAgent {
             engine: self.uploader.engine(),
             components: self.uploader.loaded(),
             uploader: self.uploader.clone(),
@@ -141,7 +190,7 @@ impl Drive {
                 caching: self.way.caching,
                 detached: self.way.detached.clone(),
             }),
-            cache: cache::open(&self.project, &services, self.way.caching, redaction::known()).await?,
+            cache,
             services,
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
@@ -155,31 +204,28 @@ impl Drive {
             appended: Some(appended),
             redactions: redaction::known().clone(),
             grace: GRACE,
-        });
-        let (progress, progressed) = watch::channel(0);
-        let log: Arc<dyn EventLog> = self.log.clone();
-        let report = Terminal::new(
-            log.clone(),
-            self.record.clone(),
-            self.state.base().clone(),
-            self.files.logs.clone(),
-            self.way.output.clone(),
-        )
-        .after(self.way.shown);
-        let mut seen = report.seen();
-        let report = tokio::spawn(report.follow(progressed, logs));
+        }))
+    }
+
+    /// Drives while somebody here can answer.
+    async fn drive_with(
+        &mut self,
+        agent: &Arc<LocalAgent>,
+        progress: &watch::Sender<u64>,
+        seen: &mut watch::Receiver<u64>,
+    ) -> Result<Finished, Error> {
         let queue = Arc::new(ByGroup::over(Arc::new(SqliteQueue::new(state_directory().join("queue")))));
         let (waits, waited) = mpsc::unbounded_channel();
         tokio::spawn(tell_waits(waited, self.way.output.clone()));
         let mut wait = self.way.wait;
         let mut typed = None;
-        let finished = loop {
+        loop {
             // Another process may have driven the run until this one took it.
             run::catch_up(&*self.log, &self.record.id, &mut self.state).await?;
             let driver = Driver {
                 run: self.record.id.clone(),
                 state: self.state.clone(),
-                log: log.clone(),
+                log: self.log.clone(),
                 queue: queue.clone(),
                 waits: waits.clone(),
                 executor: agent.clone(),
@@ -191,28 +237,33 @@ impl Drive {
             };
             let finished = driver.drive().await.map_err(|error| self.stopped(error))?;
             if finished != Finished::Blocked {
-                break finished;
+                return Ok(finished);
             }
-            if !self.ask(&mut typed, &mut seen).await? {
-                if wait || !self.holds_up().await? {
-                    break finished;
-                }
-                wait = true;
+            if self.ask(&mut typed, seen).await? {
+                continue;
             }
-        };
-        if let Some(cache) = &agent.cache {
-            cache.finish().await;
+            if wait || !self.holds_up().await? {
+                return Ok(finished);
+            }
+            wait = true;
         }
-        // The report reads the rest of the log and ends.
-        drop(progress);
+    }
+
+    /// Removes what belongs to a run that is driven: processes that its jobs have left, the socket, temporary files.
+    async fn tidy_up(&self, agent: Arc<LocalAgent>) {
+        if agent.job_api.is_used() {
+            let run = self.record.id.clone();
+            match tokio::task::spawn_blocking(move || process::end_run(&run)).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(count)) => tracing::debug!(count, "processes that jobs had left are ended"),
+                Ok(Err(error)) => tracing::warn!("{error}"),
+                Err(error) => tracing::warn!(%error, "processes that jobs have left were not looked for"),
+            }
+        }
         drop(agent);
         if let Err(error) = self.files.remove_temporary() {
             tracing::warn!(%error, "temporary files of the run stay");
         }
-        if report.await.is_err() {
-            tracing::warn!("the report broke; the run itself is as it says above");
-        }
-        Ok(finished)
     }
 
     /// Why the run stopped before its end, and how it goes on.
@@ -323,6 +374,7 @@ pub(super) fn slots(jobs: Option<u32>) -> Slots {
 /// Says which concurrency groups are full outside the run, where the run reports.
 async fn tell_waits(mut waited: mpsc::UnboundedReceiver<String>, output: Output) {
     while let Some(group) = waited.recv().await {
+        let group = redaction::known().redacted(&plain(&group));
         let line = format!("waiting for other runs in the concurrency group `{group}`");
         match &output {
             // A closed standard error keeps no run from waiting.

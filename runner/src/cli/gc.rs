@@ -55,6 +55,7 @@ impl Gc {
         if !self.dry_run {
             gone = collector.remove(gone).await?;
             trim_caches(&project)?;
+            collector.compact()?;
         }
         let disk_use = collector.disk_use();
         let text = if self.json { self.json(&gone, &disk_use) } else { self.text(&gone, &disk_use) };

@@ -43,7 +43,8 @@ pub(super) async fn remove(
     // Before everything else: what still runs could make more of the rest.
     removed.processes = tokio::task::spawn_blocking(move || process::end_run(&id))
         .await
-        .map_err(|error| Error::environment(format!("processes of lost jobs were not looked for: {error}")))?;
+        .map_err(|error| Error::environment(format!("processes of lost jobs were not looked for: {error}")))?
+        .map_err(|error| Error::environment(error.to_string()).help("end them, then try again"))?;
     let services = services(files.artifacts.clone());
     let lost: Vec<(JobId, &StepJob)> = state
         .running_jobs()

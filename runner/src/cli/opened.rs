@@ -219,7 +219,7 @@ impl Opened {
 
     /// Whether another process drives the run.
     pub(super) fn is_driven(&self) -> Result<bool, Error> {
-        Ok(self.project.run_files(&self.record.id)?.lock()?.is_none())
+        self.project.run_files(&self.record.id)?.is_taken()
     }
 
     /// Drives the run to its end, or to where it waits for a person. What a process that was killed has left behind is

@@ -5,6 +5,7 @@ use crate::log::SqliteLog;
 use crate::pipeline::{Diagnostic, Source};
 use crate::plan::Settings;
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,6 +128,12 @@ impl Project {
     pub(super) fn log(&self) -> Result<SqliteLog, Error> {
         let home = self.home();
         let make = || -> std::io::Result<()> {
+            // What a repository brings along may lead elsewhere; and what is there is for this user alone.
+            for place in [&home, &self.runs(), &self.database()] {
+                if place.is_symlink() {
+                    return Err(std::io::Error::other(format!("{} is a link", place.display())));
+                }
+            }
             make_durably(&home)?;
             let ignore = home.join(".gitignore");
             if !ignore.exists() {
@@ -148,9 +155,24 @@ impl Project {
         self.home().join("runs")
     }
 
+    /// The directory with the files of one run.
+    ///
+    /// # Errors
+    /// For what is no identifier: it would lead anywhere.
+    pub(super) fn run_directory(&self, run: &str) -> Result<PathBuf, Error> {
+        let is_identifier = uuid::Uuid::try_parse(run).is_ok_and(|id| id.hyphenated().to_string() == run);
+        if !is_identifier {
+            let message = format!("the log at {} names a run `{}`", self.database().display(), run.escape_debug());
+            return Err(
+                Error::environment(message).help("that is no identifier of a run: somebody has changed the file")
+            );
+        }
+        Ok(self.runs().join(run))
+    }
+
     /// The files of a run, made when they are not there.
     pub(super) fn run_files(&self, run: &str) -> Result<RunFiles, Error> {
-        let directory = self.runs().join(run);
+        let directory = self.run_directory(run)?;
         let files = RunFiles {
             logs: directory.join("logs"),
             artifacts: directory.join("artifacts"),
@@ -190,7 +212,7 @@ fn make_durably(directory: &Path) -> std::io::Result<()> {
     if let Some(above) = directory.parent() {
         make_durably(above)?;
     }
-    match std::fs::create_dir(directory) {
+    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -216,6 +238,21 @@ impl RunFiles {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.lock()
+    }
+
+    /// Whether a process drives the run, or removes what is left of it. Looking hinders nobody who looks as well.
+    pub(super) fn is_taken(&self) -> Result<bool, Error> {
+        let path = self.directory.join("lock");
+        let fault = |error: std::io::Error| Error::environment(format!("cannot lock {}: {error}", path.display()));
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(fault)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+            Err(std::fs::TryLockError::Error(error)) => Err(fault(error)),
+        }
     }
 
     /// Takes the run for this process; nothing when another process drives it. The kernel gives it back when the
@@ -249,4 +286,21 @@ fn place_of(own: &str, shared: &str, at_home: &str) -> PathBuf {
         .or_else(|| set(shared).map(|shared| shared.join("runner")))
         .or_else(|| set("HOME").map(|home| home.join(at_home)))
         .unwrap_or_else(|| std::env::temp_dir().join(format!("runner-{}", rustix::process::geteuid().as_raw())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_identifier_names_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let project = Project::open(directory.path()).unwrap();
+        let id = uuid::Uuid::now_v7().to_string();
+        assert!(project.run_directory(&id).unwrap().starts_with(project.runs()));
+        for other in ["", ".", "..", "../../..", "/", "/home", "a/b", &format!("{id}/.."), &id.to_uppercase()] {
+            assert!(project.run_directory(other).is_err(), "{other:?}");
+            assert!(project.run_files(other).is_err(), "{other:?}");
+        }
+    }
 }

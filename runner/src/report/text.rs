@@ -27,8 +27,14 @@ fn clean(text: &str, colours: bool) -> String {
                     sequence.push(next);
                 }
                 if rest.next_if_eq(&'m').is_some() {
-                    sequence.push('m');
-                    clean.push_str(if colours { &sequence } else { "" });
+                    // Others than these ask the terminal for something, or change what its keys mean; 8 hides text.
+                    let parameters = &sequence[2..];
+                    let is_colour = parameters.chars().all(|one| one.is_ascii_digit() || matches!(one, ';' | ':'));
+                    let hides = parameters.split([';', ':']).any(|one| one.trim_start_matches('0') == "8");
+                    if colours && is_colour && !hides {
+                        clean.push_str(&sequence);
+                        clean.push('m');
+                    }
                 } else {
                     rest.next();
                 }
@@ -90,6 +96,8 @@ mod tests {
         assert_eq!(printable("\u{1b}]8;;http://x\u{1b}\\link\t."), "link\t.");
         assert_eq!(printable("a\u{202e}b\u{2066}c"), "abc");
         assert_eq!(plain("a\u{1b}[31mred\u{1b}[0m\nb\tc\u{1b}[2J"), "ared b c");
+        assert_eq!(printable("\u{1b}[>4;2ma\u{1b}[?4mb\u{1b}[8mc\u{1b}[38;5;8md\u{1b}[1;08me"), "abcde");
+        assert_eq!(printable("\u{1b}[38;5;9m\u{1b}[48:2::1:2:3mx"), "\u{1b}[38;5;9m\u{1b}[48:2::1:2:3mx");
         assert_eq!(label(":docker: Build and push"), "Build and push");
         assert_eq!(label(":rocket:"), ":rocket:");
     }

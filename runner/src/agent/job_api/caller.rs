@@ -35,6 +35,8 @@ pub struct Caller {
     held: Mutex<Vec<Held>>,
     changes: AtomicU32,
     redactions: AtomicU32,
+    /// Bytes of the values that are redacted.
+    redacted: AtomicU64,
     open: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     ended: CancellationToken,
@@ -57,6 +59,9 @@ const MAX_CHANGES: u32 = 10_000;
 
 /// Values one attempt can have replaced in its log: each makes the table of all of them larger.
 const MAX_REDACTIONS: u32 = 1000;
+
+/// Bytes of all of them: one attempt must not use up what a run can look for.
+const MAX_REDACTED: u64 = 256 << 10;
 
 /// Bytes of a value to be replaced.
 const MAX_REDACTION: usize = 64 << 10;
@@ -89,6 +94,7 @@ impl Caller {
             held: Mutex::default(),
             changes: AtomicU32::new(0),
             redactions: AtomicU32::new(0),
+            redacted: AtomicU64::new(0),
             open: Arc::new(Semaphore::new(MAX_OPEN)),
             turns: Arc::new(Semaphore::new(MAX_TURNS)),
             ended: CancellationToken::new(),
@@ -170,6 +176,10 @@ impl Caller {
             if value.len() > MAX_REDACTION {
                 let reason = format!("a value of {} bytes cannot be redacted; at most 64 KiB can", value.len());
                 return Err(Error::Limit(reason));
+            }
+            let size = value.len() as u64;
+            if self.redacted.fetch_add(size, Ordering::Relaxed).saturating_add(size) > MAX_REDACTED {
+                return Err(Error::Limit("a job has at most 256 KiB of values redacted".to_owned()));
             }
             if self.redactions.fetch_add(1, Ordering::Relaxed) >= MAX_REDACTIONS {
                 return Err(Error::Limit(format!("a job has at most {MAX_REDACTIONS} values redacted")));

@@ -91,6 +91,12 @@ impl JobApi {
         Ok(Entrance { api: self.clone(), token, directory: listening.directory.path().to_owned() })
     }
 
+    /// Whether a job has asked for it.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.0.listening.initialized()
+    }
+
     fn listen(&self) -> Result<Listening, JobApiError> {
         let directory = private_directory(&self.0.run)?;
         let fault = |error: std::io::Error| JobApiError {

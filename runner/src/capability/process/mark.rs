@@ -35,22 +35,30 @@ fn of_attempt(JobName { run, job, attempt, .. }: &JobName) -> String {
 
 /// Ends every process of the run that this user has, wherever it has gone; returns how many. For a run that no process
 /// drives. Blocks for some milliseconds, or for as long as the kernel takes.
-pub fn end_run(run: &str) -> usize {
+///
+/// # Errors
+/// When there are still some after a while: a process that the kernel cannot end, or one that multiplies.
+pub fn end_run(run: &str) -> Result<usize, Lasting> {
     end(|mark| mark.strip_prefix(run).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// Ends every process of one attempt, wherever it has gone; returns how many. Blocks as [`end_run`] does.
-pub(super) fn end_attempt(name: &JobName) -> usize {
+pub(super) fn end_attempt(name: &JobName) -> Result<usize, Lasting> {
     let own = of_attempt(name);
     end(|mark| mark == own)
 }
 
-fn end(is_meant: impl Fn(&str) -> bool) -> usize {
+/// Processes do not end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("processes that were left do not end: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+pub struct Lasting(Vec<i32>);
+
+fn end(is_meant: impl Fn(&str) -> bool) -> Result<usize, Lasting> {
     let mut ended = HashSet::new();
     for _ in 0..PASSES {
         let found = find(&is_meant);
         if found.is_empty() {
-            return ended.len();
+            return Ok(ended.len());
         }
         for one in found {
             match one.kill() {
@@ -60,8 +68,10 @@ fn end(is_meant: impl Fn(&str) -> bool) -> usize {
         }
         std::thread::sleep(PAUSE);
     }
-    tracing::warn!("processes that were left do not end");
-    ended.len()
+    match find(&is_meant) {
+        found if found.is_empty() => Ok(ended.len()),
+        found => Err(Lasting(found.into_iter().map(|one| one.pid).collect())),
+    }
 }
 
 /// A process. The moment it started tells it from another one that was given its number later.
@@ -190,13 +200,13 @@ mod tests {
         wait_for(|| gone.exists());
         let bare: i32 = std::fs::read_to_string(&gone).unwrap().trim().parse().unwrap();
         wait_for(|| std::fs::read_to_string(of(bare, "cmdline")).is_ok_and(|text| text.starts_with("sleep")));
-        assert_eq!(end_attempt(&JobName { attempt: 2, ..ours.clone() }), 0);
-        assert_eq!(end_run(&ours.run[..30]), 0);
-        assert_eq!(end_run(&ours.run), 3, "the shell, what it started, and the nested one");
+        assert_eq!(end_attempt(&JobName { attempt: 2, ..ours.clone() }), Ok(0));
+        assert_eq!(end_run(&ours.run[..30]), Ok(0));
+        assert_eq!(end_run(&ours.run), Ok(3), "the shell, what it started, and the nested one");
         assert!(!nested.wait().unwrap().success());
         assert!(stat(bare).is_none_or(|stat| stat.is_gone));
         assert_eq!(stranger.try_wait().unwrap(), None);
-        assert_eq!(end_attempt(&other), 1);
+        assert_eq!(end_attempt(&other), Ok(1));
         stranger.wait().unwrap();
     }
 }

@@ -49,7 +49,8 @@ impl ProcessCtx {
         if self.started && (self.strays || self.scope.cancelled.is_cancelled()) {
             let name = self.scope.name.clone();
             match tokio::task::spawn_blocking(move || mark::end_attempt(&name)).await {
-                Ok(ended) => tracing::debug!(ended, "processes outside of their groups"),
+                Ok(Ok(ended)) => tracing::debug!(ended, "processes outside of their groups"),
+                Ok(Err(error)) => self.scope.log.line(&format!("cleaning up after the job failed: {error}")),
                 Err(error) => tracing::error!(%error, "processes of the job were not looked for"),
             }
         }

@@ -54,6 +54,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     // Closing copies nothing from the write-ahead log into the database: that would cost a short run three more writes to
     // the disk. It happens every thousand pages instead, and whoever opens the log reads both.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Whoever wrote the file, its schema makes nothing happen.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     Ok(connection)
 }
 

@@ -4,11 +4,12 @@ use super::super::{Found, SecretSource, SecretValue};
 use crate::pipeline::{Source, document};
 use async_trait::async_trait;
 use indexmap::IndexMap;
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use secrecy::zeroize::Zeroizing;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file.
@@ -47,7 +48,10 @@ impl SecretsFile {
             }
             Err(error) => return Err(error.to_string()),
         };
-        let mut file = File::open(&path).map_err(|error| error.to_string())?;
+        // Opening a pipe would wait for its other end.
+        let mut open = File::options();
+        let open = open.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let mut file = open.open(&path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         check(&path, &metadata)?;
         let mut bytes = Zeroizing::new(Vec::new());
