@@ -76,12 +76,12 @@ impl LocalStore {
         Ok(Self { directory: directory.to_owned(), limit })
     }
 
-    /// The entry of a key with all it refers to; nothing when there is none that was made here, or put in with this
-    /// `trust`. One that is damaged is thrown out.
+    /// The entry of a key with all it refers to; nothing when there is none that was made here, or put in with one of
+    /// these marks of `trust`. One that is damaged is thrown out.
     ///
     /// # Errors
     /// When it is damaged, or cannot be read.
-    pub fn find(&self, key: &CacheKey, trust: &str) -> Result<Option<(Entry, Contents)>, StoreError> {
+    pub fn find(&self, key: &CacheKey, trust: &[String]) -> Result<Option<(Entry, Contents)>, StoreError> {
         let place = self.key(&key.digest);
         let pointer = match std::fs::read_to_string(&place) {
             Ok(pointer) => pointer,
@@ -90,7 +90,7 @@ impl LocalStore {
             Err(error) => return Err(StoreError::Disk(place, error)),
         };
         let (digest, believed) = pointer.trim().split_once(' ').unwrap_or((pointer.trim(), ""));
-        if !believed.is_empty() && believed != trust {
+        if !believed.is_empty() && !trust.iter().any(|mark| mark == believed) {
             return Ok(None);
         }
         let found = self.load(digest, key);
@@ -131,8 +131,9 @@ impl LocalStore {
         Ok(Writing { file, digest: Sha256::new(), size: 0 })
     }
 
-    /// Puts in an entry and what it refers to, with what it is believed for: nothing for what was made here. Then throws out what was not used for the longest time, until the store
-    /// is no larger than it may be.
+    /// Puts in an entry and what it refers to, with a mark of what it is believed for: none for what was made here
+    /// without a pull request. Then throws out what was not used for the longest time, until the store is no larger than
+    /// it may be.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -154,6 +155,11 @@ impl LocalStore {
         self.shrink(self.limit)?;
         drop(lock);
         Ok(())
+    }
+
+    /// The most bytes it may hold.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Where content is, or would be.
@@ -383,7 +389,7 @@ mod tests {
     }
 
     fn log_of(store: &LocalStore, name: &str, trust: &str) -> Option<Vec<u8>> {
-        let (entry, mut contents) = store.find(&key(name), trust).unwrap()?;
+        let (entry, mut contents) = store.find(&key(name), &[trust.to_owned()]).unwrap()?;
         assert_eq!(entry.from.run, name);
         let mut log = Vec::new();
         contents.get_mut(&entry.log.unwrap().sha256).unwrap().read_to_end(&mut log).unwrap();
@@ -427,7 +433,7 @@ mod tests {
             put(&store, "a", b"first", "").unwrap();
             let blob = Blob { sha256: format!("{:x}", Sha256::digest(b"first")), size: 5 };
             std::fs::write(store.path(&blob), damage).unwrap();
-            assert!(matches!(store.find(&key("a"), ""), Err(StoreError::Damaged(_))));
+            assert!(matches!(store.find(&key("a"), &[]), Err(StoreError::Damaged(_))));
             assert_eq!(log_of(&store, "a", ""), None);
             put(&store, "a", b"first", "").unwrap();
             assert_eq!(log_of(&store, "a", ""), Some(b"first".to_vec()));
@@ -439,7 +445,7 @@ mod tests {
         let (_directory, store) = store(1 << 20);
         put(&store, "a", b"first", "").unwrap();
         std::fs::copy(store.key(&key("a").digest), store.key(&key("b").digest)).unwrap();
-        assert!(matches!(store.find(&key("b"), ""), Err(StoreError::Damaged(text)) if text.contains("another key")));
+        assert!(matches!(store.find(&key("b"), &[]), Err(StoreError::Damaged(text)) if text.contains("another key")));
         assert_eq!(log_of(&store, "a", ""), Some(b"first".to_vec()));
     }
 
@@ -492,7 +498,7 @@ mod tests {
                         put(store, "same", &[round; 1000], "").unwrap();
                         put(store, &format!("{writer}-{round}"), &[writer; 9000], "").unwrap();
                         // It may have been thrown out, but is never seen in part.
-                        match store.find(&key("same"), "") {
+                        match store.find(&key("same"), &[]) {
                             Ok(_) => {}
                             Err(StoreError::Damaged(text)) => assert!(text.contains("lacks"), "{text}"),
                             Err(error) => panic!("{error}"),

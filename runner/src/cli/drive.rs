@@ -141,7 +141,8 @@ impl Drive {
                 caching: self.way.caching,
                 detached: self.way.detached.clone(),
             }),
-            cache: cache::open(&self.project, &services, self.way.caching, redaction::known()).await?,
+            cache: cache::open(&self.project, &services, self.way.caching, self.state.base(), redaction::known())
+                .await?,
             services,
             job_api: JobApi::new(self.record.id.clone(), program, cache_directory().join("locks")),
             facts: RunFacts {
