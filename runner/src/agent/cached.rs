@@ -69,7 +69,7 @@ impl Files {
 /// Does something for a job's cache until it is done, or the job is cancelled, killed or out of time. What it has given
 /// to other threads ends then by the token.
 async fn until_ended<T>(
-    assignment: &Assignment,
+    (cancelled, killed): (&CancellationToken, &CancellationToken),
     left: Option<Duration>,
     work: impl AsyncFnOnce(&CancellationToken) -> Result<T, String>,
 ) -> Result<T, String> {
@@ -83,8 +83,8 @@ async fn until_ended<T>(
     };
     tokio::select! {
         biased;
-        () = assignment.cancelled.cancelled() => Err(STOPPED.to_owned()),
-        () = assignment.killed.cancelled() => Err(STOPPED.to_owned()),
+        () = cancelled.cancelled() => Err(STOPPED.to_owned()),
+        () = killed.cancelled() => Err(STOPPED.to_owned()),
         () = time_is_over => Err("the step's time is over".to_owned()),
         done = work(&stop) => done,
     }
@@ -112,7 +112,9 @@ impl LocalAgent {
         let known = match Files::new(&self.workspace, rule) {
             Ok(files) => {
                 let key = async |stop: &_| self.key(job, step, rule, &files, assignment, log, stop).await;
-                until_ended(assignment, time_left(step, begun), key).await.map(|key| (key, files))
+                until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), key)
+                    .await
+                    .map(|key| (key, files))
             }
             Err(reason) => Err(reason),
         };
@@ -127,16 +129,15 @@ impl LocalAgent {
             LookUp::Missed("a further attempt runs in any case".to_owned())
         } else {
             let look = async |_: &_| Ok(cache.look_up(&key).await);
-            until_ended(assignment, time_left(step, begun), look).await.unwrap_or_else(LookUp::Missed)
+            until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), look)
+                .await
+                .unwrap_or_else(LookUp::Missed)
         };
-        let restore =
-            async |found: Found, stop: &_| self.restore(found, &files, job, &assignment.recorder, log, stop).await;
         let (result, missed) = match found {
             LookUp::Missed(reason) => (None, reason),
             LookUp::Found(found) => {
-                match until_ended(assignment, time_left(step, begun), async |stop: &_| restore(*found, stop).await)
-                    .await
-                {
+                let restore = async |stop: &_| self.restore(*found, &files, job, &assignment.recorder, log, stop).await;
+                match until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), restore).await {
                     Ok(result) => (Some(result), String::new()),
                     Err(reason) => {
                         log.line(&format!("cache: what was found cannot be used: {reason}"));
@@ -303,7 +304,7 @@ impl LocalAgent {
         let kept = match &self.cache {
             Some(cache) => {
                 let keep = async |stop: &_| self.try_keep(cache, keeping, result, job, assignment.attempt, stop).await;
-                until_ended(assignment, left, keep).await
+                until_ended((&assignment.cancelled, &assignment.killed), left, keep).await
             }
             None => Err("there is no cache".to_owned()),
         };
@@ -366,13 +367,13 @@ fn lasting(observed: Observed) -> Result<(Vec<Fact>, Vec<Artifact>), String> {
             EventKind::ArtifactStored { artifact } => {
                 artifacts.retain(|one| one.path != artifact.path);
                 artifacts.push(artifact);
+                if artifacts.len() > MAX_ARTIFACTS {
+                    return Err(format!("the job has more than {MAX_ARTIFACTS} artifacts"));
+                }
             }
             // Nothing else is observed.
             _ => return Err("the job changed its run in a way that cannot be repeated".to_owned()),
         }
-    }
-    if artifacts.len() > MAX_ARTIFACTS {
-        return Err(format!("the job has {} artifacts, and at most {MAX_ARTIFACTS} are kept", artifacts.len()));
     }
     Ok((facts, artifacts))
 }
@@ -428,5 +429,46 @@ fn copy_log(from: &mut dyn Read, log: &JobLog) -> std::io::Result<()> {
             0 => return Ok(()),
             count => log.write(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_for_a_cache_ends_with_its_job() {
+        let (ended, going) = (CancellationToken::new(), CancellationToken::new());
+        ended.cancel();
+        for (cancelled, killed, left, expected) in [
+            (&ended, &going, None, "asked to end"),
+            (&going, &ended, None, "asked to end"),
+            (&going, &going, Some(Duration::from_millis(20)), "time is over"),
+        ] {
+            let (seen, told) = std::sync::mpsc::channel();
+            let work = async |stop: &CancellationToken| {
+                seen.send(stop.clone()).unwrap();
+                std::future::pending::<Result<(), String>>().await
+            };
+            let error = until_ended((cancelled, killed), left, work).await.unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            // It may not have begun at all.
+            assert!(told.try_iter().all(|stop| stop.is_cancelled()));
+        }
+        let done = until_ended((&going, &going), Some(Duration::from_mins(1)), async |_| Ok(1)).await;
+        assert_eq!(done, Ok(1));
+    }
+
+    #[test]
+    fn a_job_of_many_artifacts_is_not_kept() {
+        let stored = |number: usize| {
+            let (path, digest, job) = (format!("{number}"), String::new(), String::new());
+            EventKind::ArtifactStored { artifact: Artifact { path, size: 0, digest, job } }
+        };
+        let of = |numbers: Vec<usize>| {
+            lasting(Observed { events: numbers.into_iter().map(stored).collect(), ..Observed::default() })
+        };
+        assert!(of((0..=MAX_ARTIFACTS).collect()).unwrap_err().contains("more than 500 artifacts"));
+        assert_eq!(of((0..MAX_ARTIFACTS).chain([0]).collect()).unwrap().1.len(), MAX_ARTIFACTS);
     }
 }

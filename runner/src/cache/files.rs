@@ -317,8 +317,8 @@ fn is_executable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
 }
 
-/// What is said where the job ended first.
-pub const STOPPED: &str = "the job has ended meanwhile";
+/// What is said where the job is over first.
+pub const STOPPED: &str = "the job was asked to end";
 
 /// A reader that fails once it is told to stop, so that no thread goes on for a job that has ended.
 pub struct Stoppable<'a, R> {

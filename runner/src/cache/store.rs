@@ -370,9 +370,15 @@ mod tests {
     use super::super::entry::Origin;
     use super::super::files::Content;
     use super::super::key::KeySource;
+    use super::super::step_cache::{Caching, LookUp, StepCache};
     use super::*;
+    use crate::plan::{BuildContext, PullRequest};
     use serde_json::json;
     use std::collections::BTreeMap;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
 
     fn key(name: &str) -> CacheKey {
         let step = serde_json::from_value(json!({"uses": "x", "params": {}, "grants": {}})).unwrap();
@@ -423,6 +429,33 @@ mod tests {
         for (trust, fetched) in [("registry-one", true), ("registry-two", false), ("", false)] {
             assert_eq!(log_of(&store, "fetched", trust).is_some(), fetched, "{trust}");
             assert!(log_of(&store, "own", trust).is_some());
+        }
+    }
+
+    #[test]
+    fn results_of_a_pull_request_answer_itself_alone() {
+        let (_directory, store) = store(1 << 20);
+        let cache = |number: Option<&str>, from: Option<&str>| {
+            let number = number.map(str::to_owned);
+            let pull_request = number.map(|number| PullRequest { number, ..PullRequest::default() });
+            let triggered_from_pull_request = from.map(str::to_owned);
+            let context = BuildContext { pull_request, triggered_from_pull_request, ..BuildContext::default() };
+            StepCache::new(store.clone(), Caching::On, None).building(&context)
+        };
+        let keep = |name: &str, cache: &StepCache| {
+            let origin = Origin { run: name.to_owned(), number: 1, agent: "a".to_owned(), at: 1 };
+            runtime().block_on(cache.keep(Entry::new(key(name), origin), Vec::new())).unwrap();
+        };
+        keep("trusted", &cache(None, None));
+        keep("seven", &cache(Some("7"), None));
+        for (cache, seven) in [
+            (cache(None, None), false),
+            (cache(Some("8"), None), false),
+            (cache(Some("7"), None), true),
+            (cache(None, Some("7")), true),
+        ] {
+            let found = |name: &str| matches!(runtime().block_on(cache.look_up(&key(name))), LookUp::Found(_));
+            assert_eq!((found("trusted"), found("seven")), (true, seven));
         }
     }
 

@@ -20,8 +20,8 @@ const MAX_OBSERVED: usize = 8 << 20;
 pub struct Observed {
     /// What it wrote down and can be written down again, in this order; nothing when that was more than 8 MiB.
     pub events: Vec<EventKind>,
-    /// Bytes of these.
-    bytes: usize,
+    /// About how many bytes these are, with what was too much.
+    pub(crate) bytes: usize,
     /// The first thing that makes its result depend on more than itself, as the end of a sentence; `None` when there
     /// was nothing.
     pub entangled: Option<String>,
