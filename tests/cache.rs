@@ -169,6 +169,7 @@ fn a_job_that_is_entangled_with_its_run_is_not_kept() {
         ("buildkite-agent meta-data set a b; buildkite-agent meta-data get a", "looked at data of its run"),
         ("printf 'steps: [{command: \"true\"}]' | buildkite-agent pipeline upload", "added steps to its run"),
         ("buildkite-agent step update label new", "its run"),
+        ("buildkite-agent lock get x", "looked at a lock"),
         ("buildkite-agent lock do x && buildkite-agent lock done x", "took a lock"),
         ("echo more >> src/a.txt", "the input `src/a.txt` changed while the job ran"),
         ("touch src/new", "the input `src/new` changed while the job ran"),
@@ -320,6 +321,19 @@ steps:
 
 fn write_file(project: &Project, text: &str) {
     std::fs::write(project.path().join("src/a.txt"), text).unwrap();
+}
+
+#[test]
+fn a_pull_request_answers_only_itself() {
+    let cache = cache();
+    let project = project(COUNTING, cache.path());
+    let own = ["run", "--pull-request", "7"];
+    for (arguments, expected) in
+        [(&own[..], 1), (&own, 1), (&["run", "--pull-request", "8"], 2), (&["run"], 3), (&own, 3)]
+    {
+        project.runner(arguments).expect_status(0);
+        assert_eq!(runs(&project), expected, "{arguments:?}");
+    }
 }
 
 #[test]

@@ -42,6 +42,21 @@ fn clones_share_results() {
 }
 
 #[test]
+fn results_of_a_pull_request_stay_here() {
+    let remote = format!("{REGISTRY}/{}", repository("pull-request"));
+    let caches = [cache(), cache()];
+    let first = clone(&remote, "", caches[0].path());
+    first.runner(&["run", "--pull-request", "7"]).expect_status(0);
+    let second = clone(&remote, "", caches[1].path());
+    second.runner(&["run"]).expect_status(0);
+    assert_eq!(runs(&second), 1);
+    // It takes what the others share.
+    std::fs::remove_dir_all(caches[0].path().join("steps")).unwrap();
+    first.runner(&["run", "--pull-request", "7"]).expect_status(0).expect_stdout("~ build");
+    assert_eq!(runs(&first), 1);
+}
+
+#[test]
 fn entries_without_the_seal_are_ignored() {
     let remote = format!("{REGISTRY}/{}", repository("sealed"));
     let caches = [cache(), cache(), cache(), cache()];

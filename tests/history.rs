@@ -302,6 +302,17 @@ fn artifacts_are_listed_and_copied_as_they_were_stored() {
 }
 
 #[test]
+fn nothing_is_copied_to_where_programs_act_on_it() {
+    let project = Project::with(
+        "steps: [{ command: 'mkdir -p sub/.git/hooks; echo x > sub/.git/hooks/post-checkout', key: a, artifact_paths: 'sub/.git/hooks/*' }]",
+    );
+    project.runner(&["run"]).expect_status(0).expect_stdout("");
+    let said = project.runner(&["artifacts", "1", "--download", "copies"]).expect_status(2);
+    said.expect_stderr("`sub/.git/hooks/post-checkout`, stored by a, is not copied");
+    assert!(!project.path().join("copies").exists());
+}
+
+#[test]
 fn one_path_of_two_jobs_is_not_copied_over_the_other() {
     let project = Project::with(
         "steps:

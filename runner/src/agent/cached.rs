@@ -3,8 +3,10 @@
 use super::LocalAgent;
 use super::environment::{JobFacts, is_secret_name, job_environment, own_environment};
 use super::log::JobLog;
-use crate::cache::files::{Content, Globs, MAX_BYTES, digest, pack, unpack};
-use crate::cache::{Entry, Fact, Found, KeptArtifact, KeySource, LocalStore, LookUp, NewBlob, Origin, StepCache};
+use crate::cache::files::{Content, Globs, MAX_BYTES, STOPPED, Stoppable, digest, pack, unpack};
+use crate::cache::{
+    Entry, Fact, Found, KeptArtifact, KeySource, LocalStore, LookUp, MAX_ARTIFACTS, NewBlob, Origin, StepCache,
+};
 use crate::capability::step::ArtifactStore;
 use crate::event::{Artifact, CacheKey, CachedFrom, EventKind, JobResult};
 use crate::plan::grant::matches_pattern;
@@ -16,6 +18,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// What came of looking for an earlier result.
 pub(super) enum LookedUp {
@@ -55,11 +59,41 @@ impl Files {
     }
 
     /// What a step makes is none of its inputs, also where a glob matches it.
-    async fn digest(&self) -> Result<BTreeMap<String, Content>, String> {
-        let files = self.clone();
-        let digested = tokio::task::spawn_blocking(move || digest(&files.root, &files.read, &files.made));
+    async fn digest(&self, stop: &CancellationToken) -> Result<BTreeMap<String, Content>, String> {
+        let (files, stop) = (self.clone(), stop.clone());
+        let digested = tokio::task::spawn_blocking(move || digest(&files.root, &files.read, &files.made, &stop));
         digested.await.map_err(|error| error.to_string())?
     }
+}
+
+/// Does something for a job's cache until it is done, or the job is cancelled, killed or out of time. What it has given
+/// to other threads ends then by the token.
+async fn until_ended<T>(
+    (cancelled, killed): (&CancellationToken, &CancellationToken),
+    left: Option<Duration>,
+    work: impl AsyncFnOnce(&CancellationToken) -> Result<T, String>,
+) -> Result<T, String> {
+    let stop = CancellationToken::new();
+    let _stops_when_left = stop.clone().drop_guard();
+    let time_is_over = async {
+        match left {
+            Some(left) => tokio::time::sleep(left).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancelled.cancelled() => Err(STOPPED.to_owned()),
+        () = killed.cancelled() => Err(STOPPED.to_owned()),
+        () = time_is_over => Err("the step's time is over".to_owned()),
+        done = work(&stop) => done,
+    }
+}
+
+/// What is left of a step's time, which began then; `None` when it has no end.
+pub(super) fn time_left(step: &StepJob, begun: Instant) -> Option<Duration> {
+    let limit = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    limit.map(|limit| limit.saturating_sub(begun.elapsed()))
 }
 
 impl LocalAgent {
@@ -70,12 +104,18 @@ impl LocalAgent {
         step: &StepJob,
         assignment: &mut Assignment,
         log: &JobLog,
+        begun: Instant,
     ) -> LookedUp {
         let (Some(cache), Some(rule)) = (self.cache.as_ref().filter(|cache| cache.is_on()), &step.cache) else {
             return LookedUp::Runs(None);
         };
         let known = match Files::new(&self.workspace, rule) {
-            Ok(files) => self.key(job, step, rule, &files, assignment, log).await.map(|key| (key, files)),
+            Ok(files) => {
+                let key = async |stop: &_| self.key(job, step, rule, &files, assignment, log, stop).await;
+                until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), key)
+                    .await
+                    .map(|key| (key, files))
+            }
             Err(reason) => Err(reason),
         };
         let (key, files) = match known {
@@ -88,20 +128,23 @@ impl LocalAgent {
         let found = if assignment.attempt > 1 {
             LookUp::Missed("a further attempt runs in any case".to_owned())
         } else {
-            tokio::select! {
-                found = cache.look_up(&key) => found,
-                () = assignment.cancelled.cancelled() => LookUp::Missed("the job was cancelled".to_owned()),
-            }
+            let look = async |_: &_| Ok(cache.look_up(&key).await);
+            until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), look)
+                .await
+                .unwrap_or_else(LookUp::Missed)
         };
         let (result, missed) = match found {
             LookUp::Missed(reason) => (None, reason),
-            LookUp::Found(found) => match self.restore(*found, &files, job, &assignment.recorder, log).await {
-                Ok(result) => (Some(result), String::new()),
-                Err(reason) => {
-                    log.line(&format!("cache: what was found cannot be used: {reason}"));
-                    (None, format!("what was found could not be used: {reason}"))
+            LookUp::Found(found) => {
+                let restore = async |stop: &_| self.restore(*found, &files, job, &assignment.recorder, log, stop).await;
+                match until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), restore).await {
+                    Ok(result) => (Some(result), String::new()),
+                    Err(reason) => {
+                        log.line(&format!("cache: what was found cannot be used: {reason}"));
+                        (None, format!("what was found could not be used: {reason}"))
+                    }
                 }
-            },
+            }
         };
         let checked =
             EventKind::CacheChecked { job: assignment.job, attempt: assignment.attempt, key: key.clone(), missed };
@@ -131,8 +174,9 @@ impl LocalAgent {
         files: &Files,
         assignment: &Assignment,
         log: &JobLog,
+        stop: &CancellationToken,
     ) -> Result<CacheKey, String> {
-        let inputs = files.digest().await?;
+        let inputs = files.digest(stop).await?;
         if inputs.is_empty() {
             return Err("`inputs` match no file".to_owned());
         }
@@ -196,6 +240,7 @@ impl LocalAgent {
         job: &Job,
         recorder: &Recorder,
         log: &JobLog,
+        stop: &CancellationToken,
     ) -> Result<JobResult, String> {
         let Found { entry, mut contents, remote } = found;
         let mut content = |sha256: &str| {
@@ -203,16 +248,16 @@ impl LocalAgent {
             file.try_clone().map_err(|error| error.to_string())
         };
         if let Some(blob) = &entry.files {
-            let (mut archive, files) = (content(&blob.sha256)?, files.clone());
-            let unpacked = tokio::task::spawn_blocking(move || unpack(&files.root, &files.made, &mut archive));
+            let (mut archive, files, stop) = (content(&blob.sha256)?, files.clone(), stop.clone());
+            let unpacked = tokio::task::spawn_blocking(move || unpack(&files.root, &files.made, &mut archive, &stop));
             unpacked.await.map_err(|error| error.to_string())??;
         }
         for KeptArtifact { path, content: blob } in &entry.artifacts {
             let (mut file, path, store) = (content(&blob.sha256)?, path.clone(), self.services.artifacts.clone());
-            let name = job.name.clone();
+            let (name, stop) = (job.name.clone(), stop.clone());
             let stored = tokio::task::spawn_blocking(move || {
                 file.rewind().map_err(|error| error.to_string())?;
-                store.store(&name, &path, &mut file).map_err(|error| error.to_string())
+                store.store(&name, &path, &mut Stoppable::new(file, &stop)).map_err(|error| error.to_string())
             });
             let artifact = stored.await.map_err(|error| error.to_string())??;
             let event = EventKind::ArtifactStored { artifact };
@@ -233,8 +278,11 @@ impl LocalAgent {
         let place = if remote.is_empty() { String::new() } else { format!(" on {agent}, through {remote}") };
         log.line(&format!("~~~ from run {number}{place} (cache {key:.12})"));
         if let Some(said) = &entry.log {
-            let (mut file, log) = (content(&said.sha256)?, log.clone());
-            let copied = tokio::task::spawn_blocking(move || copy_log(&mut file, &log));
+            let (mut file, log, stop) = (content(&said.sha256)?, log.clone(), stop.clone());
+            let copied = tokio::task::spawn_blocking(move || {
+                file.rewind()?;
+                copy_log(&mut Stoppable::new(file, &stop), &log)
+            });
             copied.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         }
         let cached = Some(Box::new(CachedFrom { key, run, number, agent, at, remote }));
@@ -250,10 +298,14 @@ impl LocalAgent {
         job: &Job,
         assignment: &Assignment,
         log: &JobLog,
+        left: Option<Duration>,
     ) {
         let recorder = keeping.recorder.clone();
         let kept = match &self.cache {
-            Some(cache) => self.try_keep(cache, keeping, result, job, assignment.attempt).await,
+            Some(cache) => {
+                let keep = async |stop: &_| self.try_keep(cache, keeping, result, job, assignment.attempt, stop).await;
+                until_ended((&assignment.cancelled, &assignment.killed), left, keep).await
+            }
             None => Err("there is no cache".to_owned()),
         };
         if let Err(reason) = &kept {
@@ -274,11 +326,12 @@ impl LocalAgent {
         result: &JobResult,
         job: &Job,
         attempt: u32,
+        stop: &CancellationToken,
     ) -> Result<(), String> {
         let Keeping { key, files, observed, said, .. } = keeping;
         let observed = std::mem::take(&mut *observed.lock().unwrap_or_else(PoisonError::into_inner));
         let (facts, artifacts) = lasting(observed)?;
-        let now = files.digest().await?;
+        let now = files.digest(stop).await?;
         let before = || key.parts.iter().filter_map(|(part, content)| Some((part.strip_prefix("file:")?, content)));
         let same = |(path, content): (&str, &String)| now.get(path).map(ToString::to_string).as_ref() == Some(content);
         let changed = before().find(|file| !same(*file)).map(|(path, _)| path.to_owned());
@@ -291,9 +344,9 @@ impl LocalAgent {
         let mut entry = Entry::new(key, from);
         (entry.outputs, entry.facts) = (result.outputs.clone(), facts);
         let (store, artifact_store) = (cache.store().clone(), self.services.artifacts.clone());
-        let log = (Self::log_file(&self.logs, job, attempt), said);
+        let (log, stop) = ((Self::log_file(&self.logs, job, attempt), said), stop.clone());
         let taken = tokio::task::spawn_blocking(move || {
-            let blobs = take(&store, &artifact_store, &mut entry, &files, &artifacts, log)?;
+            let blobs = take(&store, &artifact_store, &mut entry, &files, &artifacts, log, &stop)?;
             Ok::<_, String>((entry, blobs))
         });
         let (entry, blobs) = taken.await.map_err(|error| error.to_string())??;
@@ -304,7 +357,9 @@ impl LocalAgent {
 /// What a job wrote down for others, and its artifacts, each path once; or why its result is good for it alone.
 fn lasting(observed: Observed) -> Result<(Vec<Fact>, Vec<Artifact>), String> {
     let (mut facts, mut artifacts) = (Vec::new(), Vec::<Artifact>::new());
-    let mut alone = observed.entangled;
+    if let Some(reason) = observed.entangled {
+        return Err(format!("the job {reason}"));
+    }
     for event in observed.events {
         match event {
             EventKind::MetaDataSet { key, value } => facts.push(Fact::MetaData { key, value }),
@@ -312,16 +367,15 @@ fn lasting(observed: Observed) -> Result<(Vec<Fact>, Vec<Artifact>), String> {
             EventKind::ArtifactStored { artifact } => {
                 artifacts.retain(|one| one.path != artifact.path);
                 artifacts.push(artifact);
+                if artifacts.len() > MAX_ARTIFACTS {
+                    return Err(format!("the job has more than {MAX_ARTIFACTS} artifacts"));
+                }
             }
-            EventKind::GrantDecided { .. } => {}
-            EventKind::StepsUploaded { .. } => alone = Some("added steps to its run".to_owned()),
-            _ => alone = Some("changed its run in a way that cannot be repeated".to_owned()),
+            // Nothing else is observed.
+            _ => return Err("the job changed its run in a way that cannot be repeated".to_owned()),
         }
     }
-    match alone {
-        Some(reason) => Err(format!("the job {reason}")),
-        None => Ok((facts, artifacts)),
-    }
+    Ok((facts, artifacts))
 }
 
 /// Takes all that an entry refers to into the store; of the log what comes after its first bytes.
@@ -332,11 +386,12 @@ fn take(
     files: &Files,
     artifacts: &[Artifact],
     (log, said): (PathBuf, u64),
+    stop: &CancellationToken,
 ) -> Result<Vec<NewBlob>, String> {
     let mut blobs = Vec::new();
     if files.makes_some {
         let mut writing = store.begin().map_err(|error| error.to_string())?;
-        if pack(&files.root, &files.made, &mut writing)? == 0 {
+        if pack(&files.root, &files.made, &mut writing, stop)? == 0 {
             return Err("`outputs` match no file".to_owned());
         }
         let new = writing.finish().map_err(|error| error.to_string())?;
@@ -346,7 +401,8 @@ fn take(
     match File::open(log) {
         Ok(mut file) => {
             file.seek(SeekFrom::Start(said)).map_err(|error| format!("cannot read the log: {error}"))?;
-            let new = store.take(&mut file, MAX_BYTES).map_err(|error| format!("cannot keep the log: {error}"))?;
+            let new = store.take(&mut Stoppable::new(file, stop), MAX_BYTES);
+            let new = new.map_err(|error| format!("cannot keep the log: {error}"))?;
             entry.log = Some(new.blob.clone());
             blobs.push(new);
         }
@@ -354,8 +410,8 @@ fn take(
         Err(error) => return Err(format!("cannot read the log: {error}")),
     }
     for artifact in artifacts {
-        let mut file = artifact_store.open(artifact).map_err(|error| error.to_string())?;
-        let new = store.take(&mut file, MAX_BYTES);
+        let file = artifact_store.open(artifact).map_err(|error| error.to_string())?;
+        let new = store.take(&mut Stoppable::new(file, stop), MAX_BYTES);
         let new = new.map_err(|error| format!("cannot keep the artifact `{}`: {error}", artifact.path))?;
         if format!("sha256:{}", new.blob.sha256) != artifact.digest {
             return Err(format!("the artifact `{}` is not what was stored", artifact.path));
@@ -366,13 +422,53 @@ fn take(
     Ok(blobs)
 }
 
-fn copy_log(from: &mut File, log: &JobLog) -> std::io::Result<()> {
-    from.rewind()?;
+fn copy_log(from: &mut dyn Read, log: &JobLog) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match from.read(&mut buffer)? {
             0 => return Ok(()),
             count => log.write(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_for_a_cache_ends_with_its_job() {
+        let (ended, going) = (CancellationToken::new(), CancellationToken::new());
+        ended.cancel();
+        for (cancelled, killed, left, expected) in [
+            (&ended, &going, None, "asked to end"),
+            (&going, &ended, None, "asked to end"),
+            (&going, &going, Some(Duration::from_millis(20)), "time is over"),
+        ] {
+            let (seen, told) = std::sync::mpsc::channel();
+            let work = async |stop: &CancellationToken| {
+                seen.send(stop.clone()).unwrap();
+                std::future::pending::<Result<(), String>>().await
+            };
+            let error = until_ended((cancelled, killed), left, work).await.unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            // It may not have begun at all.
+            assert!(told.try_iter().all(|stop| stop.is_cancelled()));
+        }
+        let done = until_ended((&going, &going), Some(Duration::from_mins(1)), async |_| Ok(1)).await;
+        assert_eq!(done, Ok(1));
+    }
+
+    #[test]
+    fn a_job_of_many_artifacts_is_not_kept() {
+        let stored = |number: usize| {
+            let (path, digest, job) = (format!("{number}"), String::new(), String::new());
+            EventKind::ArtifactStored { artifact: Artifact { path, size: 0, digest, job } }
+        };
+        let of = |numbers: Vec<usize>| {
+            lasting(Observed { events: numbers.into_iter().map(stored).collect(), ..Observed::default() })
+        };
+        assert!(of((0..=MAX_ARTIFACTS).collect()).unwrap_err().contains("more than 500 artifacts"));
+        assert_eq!(of((0..MAX_ARTIFACTS).chain([0]).collect()).unwrap().1.len(), MAX_ARTIFACTS);
     }
 }

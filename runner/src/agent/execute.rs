@@ -1,7 +1,7 @@
 //! One attempt of a job, from its assignment to its result.
 
 use super::artifact::{self, Reach};
-use super::cached::LookedUp;
+use super::cached::{LookedUp, time_left};
 use super::environment::{JobFacts, RunFacts, is_secret_name, job_environment, own_environment};
 use super::job_api::{Caller, JobApi};
 use super::log::JobLog;
@@ -60,8 +60,15 @@ impl LocalAgent {
     }
 
     /// What comes before the step, the step, and what comes after it whether it passed or not. The first failure counts.
-    async fn run(&self, job: &Job, step: &StepJob, assignment: &Assignment, log: &JobLog) -> Result<Ended, String> {
-        let begun = Instant::now();
+    /// The job's time began to count at `begun`.
+    async fn run(
+        &self,
+        job: &Job,
+        step: &StepJob,
+        assignment: &Assignment,
+        log: &JobLog,
+        begun: Instant,
+    ) -> Result<Ended, String> {
         for phase in &step.before {
             let ended = self.run_one(job, &step.as_step(phase), assignment, log, begun).await?;
             if !matches!(ended, Ended::Passed(_)) {
@@ -143,9 +150,8 @@ impl LocalAgent {
             (false, false) => Some(Programs::Listed(step.grants.process.clone())),
         };
         let env = SharedEnvironment::from(env);
-        let minutes = step.timeout_minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
         // What came before it has used up its part.
-        let (limit, timeout) = watch::channel(minutes.map(|minutes| minutes.saturating_sub(begun.elapsed())));
+        let (limit, timeout) = watch::channel(time_left(step, begun));
         // Until the attempt has ended, however it ends.
         let _admission = entrance.map(|entrance| {
             let granted = step.grants.secrets.iter().chain(step.secrets.iter().map(|secret| &secret.name));
@@ -209,13 +215,13 @@ impl Executor for LocalAgent {
         let job = plan.job(assignment.job);
         let path = Self::log_file(&self.logs, job, assignment.attempt);
         let log = JobLog::sharing(path, self.appended.clone(), self.redactions.clone());
-        let mut keeping = None;
+        let (begun, mut keeping) = (Instant::now(), None);
         let mut result = match &job.kind {
-            JobKind::Step(step) => match self.look_up(job, step, &mut assignment, &log).await {
+            JobKind::Step(step) => match self.look_up(job, step, &mut assignment, &log, begun).await {
                 LookedUp::Answered(result) => result,
                 LookedUp::Runs(to_keep) => {
-                    let ended = self.run(job, step, &assignment, &log).await;
-                    keeping = to_keep;
+                    let ended = self.run(job, step, &assignment, &log, begun).await;
+                    keeping = to_keep.map(|keeping| (keeping, time_left(step, begun)));
                     job_result(ended, step)
                 }
             },
@@ -243,10 +249,10 @@ impl Executor for LocalAgent {
             let parts = [result.message.as_str(), &format!("its log is incomplete: {reason}")];
             result.message = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
         }
-        if let Some(keeping) = keeping
+        if let Some((keeping, left)) = keeping
             && result.outcome == Outcome::Passed
         {
-            self.keep(keeping, &result, job, &assignment, &log).await;
+            self.keep(keeping, &result, job, &assignment, &log, left).await;
         }
         result
     }

@@ -7,6 +7,7 @@ use crate::capability::step::artifact_path;
 use crate::event::{Annotation, CacheKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Counts the ways in which entries are written.
 const FORMAT: u32 = 1;
@@ -14,8 +15,11 @@ const FORMAT: u32 = 1;
 /// Bytes of an entry as JSON, without what it refers to.
 pub const MAX_ENTRY: u64 = 32 << 20;
 
-/// Facts and artifacts of one entry.
+/// Facts of one entry.
 const MAX_FACTS: usize = 20_000;
+
+/// Artifacts of one entry: each is an open file while the entry is used.
+pub const MAX_ARTIFACTS: usize = 500;
 
 /// The result of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,13 +126,9 @@ impl Entry {
     /// What it refers to, each once.
     #[must_use]
     pub fn blobs(&self) -> Vec<&Blob> {
-        let mut blobs: Vec<&Blob> = Vec::new();
-        for blob in self.artifacts.iter().map(|artifact| &artifact.content).chain(&self.files).chain(&self.log) {
-            if !blobs.contains(&blob) {
-                blobs.push(blob);
-            }
-        }
-        blobs
+        let mut seen = HashSet::new();
+        let all = self.artifacts.iter().map(|artifact| &artifact.content).chain(&self.files).chain(&self.log);
+        all.filter(|blob| seen.insert(*blob)).collect()
     }
 
     fn check(&self, key: &CacheKey) -> Result<(), String> {
@@ -141,8 +141,11 @@ impl Entry {
         if self.from.run.len() > 256 || self.from.agent.len() > 256 {
             return Err("it comes from no run".to_owned());
         }
-        if self.facts.len() + self.artifacts.len() > MAX_FACTS {
-            return Err("it holds too much".to_owned());
+        if self.facts.len() > MAX_FACTS {
+            return Err(format!("it holds more than {MAX_FACTS} facts"));
+        }
+        if self.artifacts.len() > MAX_ARTIFACTS {
+            return Err(format!("it holds more than {MAX_ARTIFACTS} artifacts"));
         }
         for artifact in &self.artifacts {
             if artifact_path(&artifact.path).ok().as_deref() != Some(artifact.path.as_str()) {
@@ -197,6 +200,11 @@ mod tests {
             ("key", json!({"digest": "0".repeat(64), "parts": {}}), "another key"),
             ("artifacts", json!([{"path": "../x", "content": blob}]), "no path"),
             ("artifacts", json!([{"path": "/x", "content": blob}]), "no path"),
+            (
+                "artifacts",
+                json!(vec![json!({"path": "x", "content": blob}); MAX_ARTIFACTS + 1]),
+                "more than 500 artifacts",
+            ),
             ("files", json!({"sha256": "../../x", "size": 1}), "cannot be in a cache"),
             ("log", json!({"sha256": "a".repeat(64), "size": u64::MAX}), "cannot be in a cache"),
             ("facts", json!([{"meta_data": {"key": "", "value": "x"}}]), "no job can write"),

@@ -1,7 +1,7 @@
 //! The files of a cached step: found by its globs, digested, packed and unpacked. Nothing outside of the workspace is
-//! read or written, and nothing below `.git` and `.runner`.
+//! read or written, and nothing below `.git` and `.runner`; nothing is written below `.buildkite/hooks`.
 
-use crate::capability::beneath::{self, Opened, descend};
+use crate::capability::beneath::{self, Opened, descend, is_protected, stays_within};
 use crate::pipeline::glob::Glob;
 use crate::plan::cache::is_kept_out;
 use cap_std::fs::Dir;
@@ -12,11 +12,15 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path};
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
 /// Input files of one job: each is a line in the run's log.
 pub const MAX_INPUTS: usize = 20_000;
+
+/// Bytes of all input files of one job: what takes minutes to read saves none.
+const MAX_READ: u64 = 8 << 30;
 
 /// Files one job can have kept.
 const MAX_OUTPUTS: usize = 100_000;
@@ -91,8 +95,8 @@ fn covers(glob: &Glob, path: &str) -> bool {
 /// The paths of files and links that the globs match, in order.
 ///
 /// # Errors
-/// What cannot be read, as a sentence; more than `most` paths; a name that is not UTF-8.
-fn find(root: &Path, globs: &Globs, most: usize) -> Result<Vec<String>, String> {
+/// What cannot be read, as a sentence; more than `most` paths; a name that is not UTF-8; `stop`.
+fn find(root: &Path, globs: &Globs, most: usize, stop: &CancellationToken) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let below = |path: &Path| path.strip_prefix(root).ok().and_then(Path::to_str).map(str::to_owned);
     let walk = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().filter_entry(|entry| {
@@ -101,6 +105,9 @@ fn find(root: &Path, globs: &Globs, most: usize) -> Result<Vec<String>, String> 
         !kept_out && (!entry.file_type().is_dir() || below(entry.path()).is_none_or(|path| globs.reaches(&path)))
     });
     for entry in walk {
+        if stop.is_cancelled() {
+            return Err(STOPPED.to_owned());
+        }
         let entry = entry.map_err(|error| format!("not everything can be read: {error}"))?;
         if entry.file_type().is_dir() {
             continue;
@@ -124,20 +131,35 @@ fn find(root: &Path, globs: &Globs, most: usize) -> Result<Vec<String>, String> 
 /// The digests of all files that `globs` match and `except` does not.
 ///
 /// # Errors
-/// A sentence on what cannot be read or is no file; more than [`MAX_INPUTS`] files.
-pub fn digest(root: &Path, globs: &Globs, except: &Globs) -> Result<BTreeMap<String, Content>, String> {
+/// A sentence on what cannot be read or is no file; more than [`MAX_INPUTS`] files or 8 GiB; `stop`.
+pub fn digest(
+    root: &Path,
+    globs: &Globs,
+    except: &Globs,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<String, Content>, String> {
     let dir = open(root)?;
+    let mut left = MAX_READ;
     let mut contents = BTreeMap::new();
-    for path in find(root, globs, MAX_INPUTS)? {
+    for path in find(root, globs, MAX_INPUTS, stop)? {
         if except.matches(&path) {
             continue;
         }
         let content = match at(&dir, &path)? {
             Found::Link(target) => Content::Link(target),
-            Found::File(mut file) => {
+            Found::File(file) => {
+                let cannot = |error: io::Error| format!("cannot read `{path}`: {error}");
+                let many = || format!("the files of `inputs` have more than {} GiB", MAX_READ >> 30);
                 let executable = is_executable(&file);
+                // Before anything is read: a file with holes has its size at once.
+                let size = file.metadata().map_err(cannot)?.len();
+                if size > left {
+                    return Err(many());
+                }
                 let mut digest = Sha256::new();
-                io::copy(&mut file, &mut digest).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+                // It may grow meanwhile.
+                let read = io::copy(&mut Stoppable::new(file.take(left + 1), stop), &mut digest).map_err(cannot)?;
+                left = left.checked_sub(read).ok_or_else(many)?;
                 Content::File(format!("{:x}", digest.finalize()), executable)
             }
         };
@@ -150,10 +172,11 @@ pub fn digest(root: &Path, globs: &Globs, except: &Globs) -> Result<BTreeMap<Str
 ///
 /// # Errors
 /// A sentence on what cannot be read, is no file, or is a link that leads out of the workspace; too many or too large
-/// files.
-pub fn pack(root: &Path, globs: &Globs, to: &mut dyn Write) -> Result<usize, String> {
+/// files; `stop`.
+pub fn pack(root: &Path, globs: &Globs, to: &mut dyn Write, stop: &CancellationToken) -> Result<usize, String> {
     let dir = open(root)?;
-    let found = find(root, globs, MAX_OUTPUTS)?;
+    let mut found = find(root, globs, MAX_OUTPUTS, stop)?;
+    found.retain(|path| !is_refused(path));
     let mut tar = tar::Builder::new(to);
     let mut left = MAX_BYTES;
     for path in &found {
@@ -178,7 +201,7 @@ pub fn pack(root: &Path, globs: &Globs, to: &mut dyn Write) -> Result<usize, Str
                 header.set_size(size);
                 header.set_mode(if is_executable(&file) { 0o755 } else { 0o644 });
                 // A file that grows meanwhile is cut; one that shrinks leaves an archive that cannot be read.
-                let mut exactly = Exactly { inner: file.take(size), left: size };
+                let mut exactly = Exactly { inner: Stoppable::new(file.take(size), stop), left: size };
                 tar.append_data(&mut header, path, &mut exactly).map_err(cannot)?;
             }
         }
@@ -191,14 +214,14 @@ pub fn pack(root: &Path, globs: &Globs, to: &mut dyn Write) -> Result<usize, Str
 /// must not be there nothing is written. Returns how many files there are.
 ///
 /// # Errors
-/// A sentence on what is wrong with the archive, or cannot be written.
-pub fn unpack(root: &Path, globs: &Globs, archive: &mut File) -> Result<usize, String> {
+/// A sentence on what is wrong with the archive, or cannot be written; `stop`, which may leave some files written.
+pub fn unpack(root: &Path, globs: &Globs, archive: &mut File, stop: &CancellationToken) -> Result<usize, String> {
     let dir = open(root)?;
     let broken = |error: io::Error| format!("the archive of outputs cannot be read: {error}");
     let mut left = MAX_BYTES;
     let mut count = 0;
     archive.rewind().map_err(broken)?;
-    for entry in tar::Archive::new(&mut *archive).entries().map_err(broken)? {
+    for entry in tar::Archive::new(Stoppable::new(&mut *archive, stop)).entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
         checked(&entry, globs)?;
         count += 1;
@@ -208,7 +231,7 @@ pub fn unpack(root: &Path, globs: &Globs, archive: &mut File) -> Result<usize, S
         }
     }
     archive.rewind().map_err(broken)?;
-    for entry in tar::Archive::new(&mut *archive).entries().map_err(broken)? {
+    for entry in tar::Archive::new(Stoppable::new(&mut *archive, stop)).entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let (path, link) = checked(&entry, globs)?;
         let cannot = |error: io::Error| format!("cannot write `{path}`: {error}");
@@ -236,6 +259,9 @@ fn checked<R: Read>(entry: &tar::Entry<'_, R>, globs: &Globs) -> Result<(String,
     if !path.split('/').all(normal) {
         return refused("leads elsewhere");
     }
+    if is_refused(path) {
+        return refused("is acted upon outside of sandboxes");
+    }
     if !globs.matches(path) {
         return refused("the step's `outputs` do not match");
     }
@@ -252,20 +278,14 @@ fn checked<R: Read>(entry: &tar::Entry<'_, R>, globs: &Globs) -> Result<(String,
     }
 }
 
-/// Whether a link at `path` leads to a place in the workspace, and not to one that is kept out. What it leads through
-/// may be a link again; nothing is written through links.
+/// Whether a link at `path` leads to a place in the workspace, and not to one that is kept out.
 fn stays_inside(path: &str, target: &str) -> bool {
-    let mut depth = path.matches('/').count();
-    for part in Path::new(target).components() {
-        match part {
-            Component::Normal(part) if part.to_str().is_none_or(is_kept_out) => return false,
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return false,
-        }
-    }
-    !target.is_empty()
+    !target.is_empty() && stays_within(Path::new(path), Path::new(target))
+}
+
+/// Whether no file or link may be written at a path; a link `.buildkite` would bring hooks from elsewhere.
+fn is_refused(path: &str) -> bool {
+    is_protected(Path::new(path)) || path.eq_ignore_ascii_case(".buildkite")
 }
 
 /// What is at a path of the workspace.
@@ -297,6 +317,28 @@ fn is_executable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
 }
 
+/// What is said where the job is over first.
+pub const STOPPED: &str = "the job was asked to end";
+
+/// A reader that fails once it is told to stop, so that no thread goes on for a job that has ended.
+pub struct Stoppable<'a, R> {
+    inner: R,
+    stop: &'a CancellationToken,
+}
+
+impl<'a, R> Stoppable<'a, R> {
+    /// Reads from `inner` until `stop`.
+    pub fn new(inner: R, stop: &'a CancellationToken) -> Self {
+        Self { inner, stop }
+    }
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.is_cancelled() { Err(io::Error::other(STOPPED)) } else { self.inner.read(buffer) }
+    }
+}
+
 /// A reader that has to give as many bytes as were announced.
 struct Exactly<R> {
     inner: R,
@@ -319,6 +361,11 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    /// Nothing is stopped.
+    fn going() -> CancellationToken {
+        CancellationToken::new()
+    }
+
     fn globs(globs: &[&str]) -> Globs {
         Globs::parse(&globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>()).unwrap()
     }
@@ -337,7 +384,7 @@ mod tests {
     }
 
     fn inputs(root: &Path, matched: &[&str], except: &[&str]) -> Vec<String> {
-        digest(root, &globs(matched), &globs(except)).unwrap().into_keys().collect()
+        digest(root, &globs(matched), &globs(except), &going()).unwrap().into_keys().collect()
     }
 
     #[test]
@@ -355,14 +402,14 @@ mod tests {
         ] {
             assert_eq!(inputs(root.path(), matched, except), expected, "{matched:?} without {except:?}");
         }
-        let found = digest(root.path(), &globs(&["src"]), &globs(&[])).unwrap();
+        let found = digest(root.path(), &globs(&["src"]), &globs(&[]), &going()).unwrap();
         assert_eq!(globs(&["src/*.c", "none/**"]).idle(&found).collect::<Vec<_>>(), ["none/**"]);
     }
 
     #[test]
     fn contents_modes_and_links_count() {
         let root = tree();
-        let look = || digest(root.path(), &globs(&["src"]), &globs(&[])).unwrap();
+        let look = || digest(root.path(), &globs(&["src"]), &globs(&[]), &going()).unwrap();
         let before = look();
         assert_eq!(before["src/link.c"], Content::Link("a.c".to_owned()));
         assert_eq!(look(), before);
@@ -384,9 +431,9 @@ mod tests {
         let outputs = globs(&["src", "dist"]);
         std::fs::set_permissions(root.path().join("src/a.c"), std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut archive = tempfile::tempfile().unwrap();
-        assert_eq!(pack(root.path(), &outputs, &mut archive), Ok(5));
+        assert_eq!(pack(root.path(), &outputs, &mut archive, &going()), Ok(5));
         let mut again = Vec::new();
-        pack(root.path(), &outputs, &mut again).unwrap();
+        pack(root.path(), &outputs, &mut again, &going()).unwrap();
         archive.rewind().unwrap();
         let mut first = Vec::new();
         archive.read_to_end(&mut first).unwrap();
@@ -394,18 +441,18 @@ mod tests {
         let clone = tempfile::tempdir().unwrap();
         std::fs::create_dir(clone.path().join("src")).unwrap();
         std::fs::write(clone.path().join("src/a.c"), "old").unwrap();
-        assert_eq!(unpack(clone.path(), &outputs, &mut archive), Ok(5));
-        let look = |root: &Path| digest(root, &outputs, &globs(&[])).unwrap();
+        assert_eq!(unpack(clone.path(), &outputs, &mut archive, &going()), Ok(5));
+        let look = |root: &Path| digest(root, &outputs, &globs(&[]), &going()).unwrap();
         assert_eq!(look(clone.path()), look(root.path()));
     }
 
     #[test]
     fn links_out_of_the_workspace_are_not_kept() {
-        for target in ["/etc/passwd", "../../x", "../.git/config", "..//.runner"] {
+        for target in ["/etc/passwd", "../../x", "../.git/config", "..//.runner", "../src/..", "out/../../x"] {
             let root = tree();
             symlink(target, root.path().join("dist/link")).unwrap();
             assert!(
-                pack(root.path(), &globs(&["dist"]), &mut Vec::new()).unwrap_err().contains("dist/link"),
+                pack(root.path(), &globs(&["dist"]), &mut Vec::new(), &going()).unwrap_err().contains("dist/link"),
                 "{target}"
             );
         }
@@ -442,6 +489,10 @@ mod tests {
             ("dist/link", Kind::Symlink, "/etc/passwd"),
             ("dist/link", Kind::Symlink, "../../x"),
             ("dist/link", Kind::Symlink, "../.git"),
+            ("dist/link", Kind::Symlink, "up/.."),
+            ("dist/link", Kind::Symlink, "../src/../.."),
+            (".buildkite/hooks/pre-command", Kind::Regular, ""),
+            (".buildkite", Kind::Symlink, "dist"),
             ("dist/link", Kind::Symlink, ""),
             ("dist/link", Kind::Link, "Makefile"),
             ("dist/device", Kind::Char, ""),
@@ -451,7 +502,8 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             let workspace = root.path().join("workspace");
             std::fs::create_dir(&workspace).unwrap();
-            let result = unpack(&workspace, &globs(&["dist", ".git"]), &mut archive(name, kind, link));
+            let result =
+                unpack(&workspace, &globs(&["dist", ".git", ".buildkite"]), &mut archive(name, kind, link), &going());
             assert!(result.is_err(), "{name} as {kind:?} to {link}");
             assert_eq!(std::fs::read_dir(&workspace).unwrap().count(), 0, "{name} as {kind:?}");
             assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "{name} as {kind:?}");
@@ -465,7 +517,7 @@ mod tests {
         std::fs::remove_dir_all(root.path().join("dist")).unwrap();
         symlink(outside.path(), root.path().join("dist")).unwrap();
         let mut hostile = archive("dist/x", tar::EntryType::Regular, "");
-        assert!(unpack(root.path(), &globs(&["dist"]), &mut hostile).unwrap_err().contains("no directory"));
+        assert!(unpack(root.path(), &globs(&["dist"]), &mut hostile, &going()).unwrap_err().contains("no directory"));
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
         // Nor through one that the archive itself brings.
         let mut tar = tar::Builder::new(tempfile::tempfile().unwrap());
@@ -477,7 +529,7 @@ mod tests {
         header.set_size(1);
         header.set_mode(0o644);
         tar.append_data(&mut header, "out/link/a.c", &b"x"[..]).unwrap();
-        assert!(unpack(root.path(), &globs(&["out"]), &mut tar.into_inner().unwrap()).is_err());
+        assert!(unpack(root.path(), &globs(&["out"]), &mut tar.into_inner().unwrap(), &going()).is_err());
         assert_eq!(std::fs::read_to_string(root.path().join("src/a.c")).unwrap(), "src/a.c");
     }
 
@@ -485,11 +537,43 @@ mod tests {
     fn a_truncated_archive_is_refused() {
         let root = tree();
         let mut bytes = Vec::new();
-        pack(root.path(), &globs(&["src"]), &mut bytes).unwrap();
+        pack(root.path(), &globs(&["src"]), &mut bytes, &going()).unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes[..700]).unwrap();
         let clone = tempfile::tempdir().unwrap();
-        assert!(unpack(clone.path(), &globs(&["src"]), &mut file).is_err());
+        assert!(unpack(clone.path(), &globs(&["src"]), &mut file, &going()).is_err());
         assert_eq!(std::fs::read_dir(clone.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn hooks_are_read_and_never_kept() {
+        let root = tree();
+        std::fs::create_dir_all(root.path().join(".buildkite/hooks")).unwrap();
+        std::fs::write(root.path().join(".buildkite/hooks/pre-command"), "x").unwrap();
+        std::fs::write(root.path().join(".buildkite/pipeline.yml"), "x").unwrap();
+        assert_eq!(inputs(root.path(), &[".buildkite/hooks"], &[]), [".buildkite/hooks/pre-command"]);
+        assert_eq!(pack(root.path(), &globs(&[".buildkite"]), &mut Vec::new(), &going()), Ok(1));
+    }
+
+    #[test]
+    fn a_file_with_holes_is_too_large_at_once() {
+        let root = tree();
+        File::create(root.path().join("src/huge")).unwrap().set_len(MAX_READ).unwrap();
+        let error = digest(root.path(), &globs(&["src"]), &globs(&[]), &going()).unwrap_err();
+        assert_eq!(error, "the files of `inputs` have more than 8 GiB");
+    }
+
+    #[test]
+    fn what_has_to_stop_does() {
+        let root = tree();
+        let mut archive = tempfile::tempfile().unwrap();
+        pack(root.path(), &globs(&["src"]), &mut archive, &going()).unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let ended = |result: Result<usize, String>| assert!(result.unwrap_err().contains(STOPPED));
+        ended(digest(root.path(), &globs(&["src"]), &globs(&[]), &stop).map(|found| found.len()));
+        ended(pack(root.path(), &globs(&["src"]), &mut Vec::new(), &stop));
+        ended(unpack(root.path(), &globs(&["src"]), &mut archive, &stop));
+        assert!(Stoppable::new(&b"x"[..], &stop).read(&mut [0]).is_err());
     }
 }

@@ -40,6 +40,9 @@ impl KeySource<'_> {
         };
         put("component", "", component(&step.component));
         put("grants", "", digest_of(&step.grants));
+        if step.command {
+            put("command", "", String::new());
+        }
         match params {
             Value::Object(members) => {
                 members.iter().for_each(|(name, value)| put("parameter", name, digest_of(value)));
@@ -48,7 +51,7 @@ impl KeySource<'_> {
         }
         for (when, phases) in [("before", &step.before), ("after", &step.after)] {
             for (number, phase) in (1..).zip(phases) {
-                let what = (component(&phase.component), &phase.params, &phase.grants);
+                let what = (component(&phase.component), phase.command, &phase.params, &phase.grants);
                 put("phase", &format!("{when} {number} {}", phase.uses), digest_of(&what));
             }
         }
@@ -108,6 +111,7 @@ impl std::fmt::Display for Difference {
             "artifacts" => "glob of artifacts",
             "output" => "glob of outputs",
             "parallel" => "place among parallel jobs",
+            "command" => "permission to start programs",
             "format" => "format of keys",
             other => other,
         };
@@ -186,6 +190,7 @@ mod tests {
             (other(&with("grants", json!({"workspace": "read"}))), "grants have changed"),
             (other(&with("before", phase.clone())), "phase `before 1 x` is new"),
             (other(&with("after", phase)), "phase `after 1 x` is new"),
+            (other(&with("command", json!(true))), "permission to start programs is new"),
             (other(&with("parallel", json!({"index": 0, "count": 2}))), "place among parallel jobs is new"),
             (other(&with("secrets", json!([{"variable": "T", "name": "T"}]))), "secret `T` is new"),
             (other(&with("artifact_paths", json!(["*.log"]))), "glob of artifacts `*.log` is new"),
@@ -203,6 +208,16 @@ mod tests {
             let named: Vec<String> = differences(&base, &later).iter().map(ToString::to_string).collect();
             assert_eq!(named, [expected]);
         }
+    }
+
+    #[test]
+    fn a_phase_that_may_start_programs_is_another() {
+        let with = |command: bool| {
+            let phase = json!([{"uses": "x", "command": command, "params": {}, "grants": {}}]);
+            key(&json!({"uses": "x", "params": {}, "grants": {}, "before": phase}), &json!({}), &[], &[])
+        };
+        let named: Vec<String> = differences(&with(false), &with(true)).iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["phase `before 1 x` has changed"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod remote;
 mod step_cache;
 pub mod store;
 
-pub use entry::{Blob, Entry, Fact, KeptArtifact, Origin};
+pub use entry::{Blob, Entry, Fact, KeptArtifact, MAX_ARTIFACTS, Origin};
 pub use key::{Difference, KeySource, differences};
 pub use step_cache::{Caching, Found, LookUp, StepCache};
 pub use store::{Contents, LocalStore, NewBlob, StoreError, Usage};

@@ -79,6 +79,10 @@ impl Remote {
             return Err(refused("the entry does not have its digest"));
         }
         let entry = Entry::read(&json, key).map_err(|reason| refused(&reason))?;
+        let size: u64 = entry.blobs().iter().map(|blob| blob.size).sum();
+        if size > store.limit() {
+            return Err(refused(&format!("it has {size} bytes, and the whole cache may have {}", store.limit())));
+        }
         let mut blobs = Vec::new();
         for blob in entry.blobs() {
             blobs.push(self.pull(blob, store).await?);

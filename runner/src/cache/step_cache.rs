@@ -4,9 +4,11 @@ use super::entry::{Blob, Entry};
 use super::remote::{Remote, RemoteError, trust};
 use super::store::{Contents, LocalStore, NewBlob, StoreError};
 use crate::event::CacheKey;
+use crate::plan::BuildContext;
 use crate::plan::cache::RemoteName;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::secret::SecretValue;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub enum Caching {
 pub struct StepCache {
     store: LocalStore,
     caching: Caching,
+    /// What its own results are marked with; empty for those that everybody takes.
+    mark: String,
     remote: Option<Arc<Shared>>,
     uploads: TaskTracker,
 }
@@ -87,7 +91,18 @@ impl StepCache {
             let trust = trust(&name, seal.as_ref().map(SecretValue::expose));
             Arc::new(Shared { name, seal, trust, remote, failed, turns })
         };
-        Self { store, caching, remote: remote.map(shared), uploads: TaskTracker::new() }
+        Self { store, caching, mark: String::new(), remote: remote.map(shared), uploads: TaskTracker::new() }
+    }
+
+    /// The same cache for a run that builds this. Results of a pull request, whose code nobody has agreed to yet, are
+    /// marked as its own: they stay on this machine, and answer only runs of the same pull request.
+    #[must_use]
+    pub fn building(self, context: &BuildContext) -> Self {
+        let mark = context.pull_request_number().map(|number| {
+            let digest = Sha256::digest(format!("{}\n{number}", context.repository));
+            format!("pull-request-{digest:x}")
+        });
+        Self { mark: mark.unwrap_or_default(), ..self }
     }
 
     /// Whether results are looked for, or at least kept.
@@ -135,20 +150,21 @@ impl StepCache {
 
     async fn find(&self, key: &CacheKey) -> Result<Option<(Entry, Contents)>, StoreError> {
         let (store, key) = (self.store.clone(), key.clone());
-        let trust = self.remote.as_ref().map(|shared| shared.trust.clone()).unwrap_or_default();
+        let shared = self.remote.iter().map(|shared| &shared.trust);
+        let trust: Vec<String> = shared.chain([&self.mark]).filter(|mark| !mark.is_empty()).cloned().collect();
         let found = tokio::task::spawn_blocking(move || store.find(&key, &trust)).await;
         found.unwrap_or_else(|error| Err(StoreError::Damaged(error.to_string())))
     }
 
-    /// Keeps a result on this machine, and begins to put it into the registry.
+    /// Keeps a result on this machine, and begins to put it into the registry unless it is that of a pull request.
     ///
     /// # Errors
     /// When it cannot be kept on this machine; as a sentence's end.
     pub async fn keep(&self, entry: Entry, blobs: Vec<NewBlob>) -> Result<(), String> {
-        let (store, kept) = (self.store.clone(), entry.clone());
-        let put = tokio::task::spawn_blocking(move || store.put(&kept, blobs, "")).await;
+        let (store, kept, mark) = (self.store.clone(), entry.clone(), self.mark.clone());
+        let put = tokio::task::spawn_blocking(move || store.put(&kept, blobs, &mark)).await;
         put.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        if let Some(shared) = self.remote.clone() {
+        if let Some(shared) = self.remote.clone().filter(|_| self.mark.is_empty()) {
             let contents: Vec<(Blob, _)> =
                 entry.blobs().into_iter().map(|blob| (blob.clone(), self.store.path(blob))).collect();
             self.uploads.spawn(async move {
@@ -188,8 +204,8 @@ impl Shared {
         });
         match done.await {
             Ok(Ok(done)) => Some(done),
-            // An entry that is refused says nothing about the others.
-            Ok(Err(error @ RemoteError::Refused(..))) => {
+            // An entry that is refused, or whose content was thrown out here meanwhile, says nothing about the others.
+            Ok(Err(error @ (RemoteError::Refused(..) | RemoteError::Registry(RegistryError::Source { .. })))) => {
                 tracing::warn!("{error}");
                 None
             }

@@ -76,12 +76,12 @@ impl LocalStore {
         Ok(Self { directory: directory.to_owned(), limit })
     }
 
-    /// The entry of a key with all it refers to; nothing when there is none that was made here, or put in with this
-    /// `trust`. One that is damaged is thrown out.
+    /// The entry of a key with all it refers to; nothing when there is none that was made here, or put in with one of
+    /// these marks of `trust`. One that is damaged is thrown out.
     ///
     /// # Errors
     /// When it is damaged, or cannot be read.
-    pub fn find(&self, key: &CacheKey, trust: &str) -> Result<Option<(Entry, Contents)>, StoreError> {
+    pub fn find(&self, key: &CacheKey, trust: &[String]) -> Result<Option<(Entry, Contents)>, StoreError> {
         let place = self.key(&key.digest);
         let pointer = match std::fs::read_to_string(&place) {
             Ok(pointer) => pointer,
@@ -90,7 +90,7 @@ impl LocalStore {
             Err(error) => return Err(StoreError::Disk(place, error)),
         };
         let (digest, believed) = pointer.trim().split_once(' ').unwrap_or((pointer.trim(), ""));
-        if !believed.is_empty() && believed != trust {
+        if !believed.is_empty() && !trust.iter().any(|mark| mark == believed) {
             return Ok(None);
         }
         let found = self.load(digest, key);
@@ -131,8 +131,9 @@ impl LocalStore {
         Ok(Writing { file, digest: Sha256::new(), size: 0 })
     }
 
-    /// Puts in an entry and what it refers to, with what it is believed for: nothing for what was made here. Then throws out what was not used for the longest time, until the store
-    /// is no larger than it may be.
+    /// Puts in an entry and what it refers to, with a mark of what it is believed for: none for what was made here
+    /// without a pull request. Then throws out what was not used for the longest time, until the store is no larger than
+    /// it may be.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -154,6 +155,11 @@ impl LocalStore {
         self.shrink(self.limit)?;
         drop(lock);
         Ok(())
+    }
+
+    /// The most bytes it may hold.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Where content is, or would be.
@@ -364,9 +370,15 @@ mod tests {
     use super::super::entry::Origin;
     use super::super::files::Content;
     use super::super::key::KeySource;
+    use super::super::step_cache::{Caching, LookUp, StepCache};
     use super::*;
+    use crate::plan::{BuildContext, PullRequest};
     use serde_json::json;
     use std::collections::BTreeMap;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
 
     fn key(name: &str) -> CacheKey {
         let step = serde_json::from_value(json!({"uses": "x", "params": {}, "grants": {}})).unwrap();
@@ -383,7 +395,7 @@ mod tests {
     }
 
     fn log_of(store: &LocalStore, name: &str, trust: &str) -> Option<Vec<u8>> {
-        let (entry, mut contents) = store.find(&key(name), trust).unwrap()?;
+        let (entry, mut contents) = store.find(&key(name), &[trust.to_owned()]).unwrap()?;
         assert_eq!(entry.from.run, name);
         let mut log = Vec::new();
         contents.get_mut(&entry.log.unwrap().sha256).unwrap().read_to_end(&mut log).unwrap();
@@ -421,13 +433,40 @@ mod tests {
     }
 
     #[test]
+    fn results_of_a_pull_request_answer_itself_alone() {
+        let (_directory, store) = store(1 << 20);
+        let cache = |number: Option<&str>, from: Option<&str>| {
+            let number = number.map(str::to_owned);
+            let pull_request = number.map(|number| PullRequest { number, ..PullRequest::default() });
+            let triggered_from_pull_request = from.map(str::to_owned);
+            let context = BuildContext { pull_request, triggered_from_pull_request, ..BuildContext::default() };
+            StepCache::new(store.clone(), Caching::On, None).building(&context)
+        };
+        let keep = |name: &str, cache: &StepCache| {
+            let origin = Origin { run: name.to_owned(), number: 1, agent: "a".to_owned(), at: 1 };
+            runtime().block_on(cache.keep(Entry::new(key(name), origin), Vec::new())).unwrap();
+        };
+        keep("trusted", &cache(None, None));
+        keep("seven", &cache(Some("7"), None));
+        for (cache, seven) in [
+            (cache(None, None), false),
+            (cache(Some("8"), None), false),
+            (cache(Some("7"), None), true),
+            (cache(None, Some("7")), true),
+        ] {
+            let found = |name: &str| matches!(runtime().block_on(cache.look_up(&key(name))), LookUp::Found(_));
+            assert_eq!((found("trusted"), found("seven")), (true, seven));
+        }
+    }
+
+    #[test]
     fn content_that_is_not_its_digest_throws_the_entry_out() {
         for damage in [&b"first but longer"[..], b"firsT", b"fir", b""] {
             let (_directory, store) = store(1 << 20);
             put(&store, "a", b"first", "").unwrap();
             let blob = Blob { sha256: format!("{:x}", Sha256::digest(b"first")), size: 5 };
             std::fs::write(store.path(&blob), damage).unwrap();
-            assert!(matches!(store.find(&key("a"), ""), Err(StoreError::Damaged(_))));
+            assert!(matches!(store.find(&key("a"), &[]), Err(StoreError::Damaged(_))));
             assert_eq!(log_of(&store, "a", ""), None);
             put(&store, "a", b"first", "").unwrap();
             assert_eq!(log_of(&store, "a", ""), Some(b"first".to_vec()));
@@ -439,7 +478,7 @@ mod tests {
         let (_directory, store) = store(1 << 20);
         put(&store, "a", b"first", "").unwrap();
         std::fs::copy(store.key(&key("a").digest), store.key(&key("b").digest)).unwrap();
-        assert!(matches!(store.find(&key("b"), ""), Err(StoreError::Damaged(text)) if text.contains("another key")));
+        assert!(matches!(store.find(&key("b"), &[]), Err(StoreError::Damaged(text)) if text.contains("another key")));
         assert_eq!(log_of(&store, "a", ""), Some(b"first".to_vec()));
     }
 
@@ -492,7 +531,7 @@ mod tests {
                         put(store, "same", &[round; 1000], "").unwrap();
                         put(store, &format!("{writer}-{round}"), &[writer; 9000], "").unwrap();
                         // It may have been thrown out, but is never seen in part.
-                        match store.find(&key("same"), "") {
+                        match store.find(&key("same"), &[]) {
                             Ok(_) => {}
                             Err(StoreError::Damaged(text)) => assert!(text.contains("lacks"), "{text}"),
                             Err(error) => panic!("{error}"),

@@ -8,7 +8,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Component, Path};
+
+/// Never written to, whatever directory it is in: programs on the host act on what it holds.
+const GIT: &str = ".git";
+/// The runner's own directory in the workspace's root.
+const OWN_DIRECTORY: &str = ".runner";
+/// Programs that run around every command on the host: the directory they are in.
+const HOOKS: [&str; 2] = [".buildkite", "hooks"];
 
 /// A file or directory that was opened.
 pub(crate) enum Opened {
@@ -112,6 +119,35 @@ pub(crate) fn link(dir: &Dir, name: &Path, to: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::symlinkat(to, dir.as_fd(), name)?)
 }
 
+/// Whether what is written to this path of the workspace would be acted upon outside of sandboxes and containers.
+/// Case does not count: on some disks it makes no difference.
+pub(crate) fn is_protected(path: &Path) -> bool {
+    let mut parts = path.iter();
+    let first = parts.next().unwrap_or_default();
+    let second = parts.next().unwrap_or_default();
+    let hooks = first.eq_ignore_ascii_case(HOOKS[0]) && second.eq_ignore_ascii_case(HOOKS[1]);
+    hooks || first.eq_ignore_ascii_case(OWN_DIRECTORY) || path.iter().any(|part| part.eq_ignore_ascii_case(GIT))
+}
+
+/// Whether a link's text, read from where the link stands, does not leave the directory that `name` is relative to.
+/// Upwards it goes at its beginning only: behind a name, which may be another link, nobody can tell where `..` leads.
+pub(crate) fn stays_within(name: &Path, to: &Path) -> bool {
+    let mut above = name.iter().count().saturating_sub(1);
+    let mut named = false;
+    for component in to.components() {
+        match component {
+            Component::Normal(part) if part.eq_ignore_ascii_case(GIT) || part.eq_ignore_ascii_case(OWN_DIRECTORY) => {
+                return false;
+            }
+            Component::Normal(_) => named = true,
+            Component::CurDir => {}
+            Component::ParentDir if above > 0 && !named => above -= 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Opens without following a link, and without waiting for the other end of a pipe.
 fn open_as(dir: &Dir, name: &OsStr, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -126,6 +162,34 @@ fn open_as(dir: &Dir, name: &OsStr, flags: OFlags) -> io::Result<File> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn hosts_act_on_some_paths() {
+        for path in [".git", "a/.GIT/hooks/x", ".runner/runs.db", ".Runner", ".buildkite/hooks", ".buildkite/Hooks/x"] {
+            assert!(is_protected(Path::new(path)), "{path}");
+        }
+        for path in [".gitignore", "a/.runner", ".buildkite", ".buildkite/pipeline.yml", "a/.buildkite/hooks/x", ""] {
+            assert!(!is_protected(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn links_go_upwards_at_their_beginning_only() {
+        for (name, to, expected) in [
+            ("a", "b", true),
+            ("d/a", "../b/c", true),
+            ("d/e/a", ".././../b", true),
+            ("a", "..", false),
+            ("d/a", "../..", false),
+            ("a", "b/..", false),
+            ("d/a", "../b/../c", false),
+            ("a", "/etc", false),
+            ("d/a", "../.git/config", false),
+            ("d/a", "../.RUNNER", false),
+        ] {
+            assert_eq!(stays_within(Path::new(name), Path::new(to)), expected, "{name} to {to}");
+        }
+    }
 
     #[test]
     fn no_link_on_the_way_is_followed() {

@@ -4,6 +4,7 @@ use super::error::{Error, ExitStatus};
 use super::opened::Opened;
 use super::plan::{json, print};
 use crate::agent::artifact::Query;
+use crate::capability::beneath::is_protected;
 use crate::capability::step::{ArtifactStore, artifact_path};
 use crate::event::Artifact;
 use crate::report::text::{bytes, plain};
@@ -100,6 +101,10 @@ fn download(store: &ArtifactStore, artifacts: &[&Artifact], directory: &Path) ->
         if let Some(other) = by_path.insert(path, job) {
             let message = format!("`{}` was stored by {other} and by {job}", plain(path));
             return Err(Error::usage(message).help("choose one of the jobs with `--job`"));
+        }
+        if is_protected(Path::new(path)) {
+            let message = format!("`{}`, stored by {job}, is not copied: programs act on what is there", plain(path));
+            return Err(Error::usage(message).help("choose others with globs or `--job`"));
         }
     }
     let fault = |error: std::io::Error| Error::environment(format!("cannot write to {}: {error}", directory.display()));

@@ -4,6 +4,7 @@ use super::error::Error;
 use super::project::{Project, cache_directory};
 use crate::cache::{Caching, LocalStore, StepCache, store::DEFAULT_SIZE};
 use crate::host::Services;
+use crate::plan::Plan;
 use crate::plan::cache::CacheSettings;
 use crate::secret::Redactions;
 use clap::Args;
@@ -36,6 +37,7 @@ pub(super) async fn open(
     project: &Project,
     services: &Services,
     caching: Caching,
+    plan: &Plan,
     redactions: &Redactions,
 ) -> Result<Option<StepCache>, Error> {
     if caching == Caching::Off {
@@ -61,7 +63,7 @@ pub(super) async fn open(
         }
         (None, _) => None,
     };
-    Ok(Some(StepCache::new(store, caching, remote)))
+    Ok(Some(StepCache::new(store, caching, remote).building(&plan.context)))
 }
 
 /// Where results of steps are kept on this machine, for all projects of this user.

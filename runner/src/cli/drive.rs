@@ -126,7 +126,9 @@ impl Drive {
             temporary: self.files.temporary.clone(),
             ..services(self.files.artifacts.clone())
         };
-        let cache = cache::open(&self.project, &services, self.way.caching, redaction::known()).await?.map(Arc::new);
+        let base = self.state.base();
+        let cache = cache::open(&self.project, &services, self.way.caching, base, redaction::known()).await?;
+        let cache = cache.map(Arc::new);
         let (appended, logs) = mpsc::channel(1024);
         let (progress, progressed) = watch::channel(0);
         let report = Terminal::new(

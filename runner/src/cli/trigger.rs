@@ -122,6 +122,7 @@ impl LocalTriggers {
         plan.context.triggered_from_build_id.clone_from(&self.parent.id);
         plan.context.triggered_from_build_number = self.parent.number.to_string();
         plan.context.triggered_from_pipeline_slug.clone_from(&self.context.pipeline_slug);
+        plan.context.triggered_from_pull_request = self.context.pull_request_number().map(str::to_owned);
         plan.context.pipeline_slug.clone_from(&trigger.pipeline);
         plan.context.pipeline_name.clone_from(&trigger.pipeline);
         preflight(&plan).await?;

@@ -126,6 +126,25 @@ pub struct RemoteName {
     pub plain_http: bool,
 }
 
+impl RemoteName {
+    /// Whether what is sent to it, such as a password, can be read by nobody on the way: it is spoken to with TLS, or is
+    /// on this machine.
+    #[must_use]
+    pub fn keeps_secrets(&self) -> bool {
+        !self.plain_http || is_loopback(host(&self.registry))
+    }
+}
+
+/// The host of a registry without its port.
+fn host(registry: &str) -> &str {
+    let port = |port: &str| port.parse::<u16>().is_ok();
+    registry.rsplit_once(':').map_or(registry, |(host, after)| if port(after) { host } else { registry })
+}
+
+fn is_loopback(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+}
+
 impl std::fmt::Display for RemoteName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)
@@ -143,9 +162,7 @@ impl std::str::FromStr for RemoteName {
             None => (false, text.strip_prefix("https://").unwrap_or(text)),
         };
         let (registry, repository) = rest.split_once('/').ok_or_else(wrong)?;
-        let host = registry
-            .rsplit_once(':')
-            .map_or(registry, |(host, port)| if port.parse::<u16>().is_ok() { host } else { registry });
+        let host = host(registry);
         let is_host = |part: &str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.[]:".contains(&byte))
         };
@@ -159,11 +176,10 @@ impl std::str::FromStr for RemoteName {
         if !named || !is_host(host) || !repository.split('/').all(is_part) {
             return Err(wrong());
         }
-        let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
         Ok(Self {
             registry: registry.to_owned(),
             repository: repository.to_owned(),
-            plain_http: plain_http || loopback,
+            plain_http: plain_http || is_loopback(host),
         })
     }
 }
@@ -216,6 +232,20 @@ mod tests {
         }
         for glob in ["/etc/passwd", "../x", "a/../../b", "", ".", ".git/config", "a/.GIT/hooks/x", ".runner", "~/x"] {
             assert!(wrong_glob(glob).is_some(), "{glob}");
+        }
+    }
+
+    #[test]
+    fn passwords_go_over_tls_or_to_this_machine() {
+        for (text, expected) in [
+            ("registry.example.com/a", true),
+            ("127.0.0.1:5050/a", true),
+            ("http://localhost:5050/a", true),
+            ("http://registry:5000/a", false),
+            ("http://127.0.0.1.example/a", false),
+            ("http://localhost.example:80/a", false),
+        ] {
+            assert_eq!(text.parse::<RemoteName>().unwrap().keeps_secrets(), expected, "{text}");
         }
     }
 

@@ -58,6 +58,10 @@ pub struct BuildContext {
     pub triggered_from_build_number: String,
     /// Its pipeline's short name.
     pub triggered_from_pipeline_slug: String,
+    /// Number of the pull request that build was for; `None` when it was for none. This build then has no pull request
+    /// of its own, and is in the same workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triggered_from_pull_request: Option<String>,
     /// Identifier of the build that this one repeats; empty when it repeats none.
     pub rebuilt_from_build_id: String,
     /// Its number.
@@ -104,6 +108,13 @@ pub struct PullRequest {
 }
 
 impl BuildContext {
+    /// Number of the pull request whose files are in the workspace: that of this build, or of the one that triggered it.
+    #[must_use]
+    pub fn pull_request_number(&self) -> Option<&str> {
+        let own = self.pull_request.as_ref().map(|pull_request| pull_request.number.as_str());
+        own.or(self.triggered_from_pull_request.as_deref())
+    }
+
     /// The variables that Buildkite's agent sets from these facts.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {

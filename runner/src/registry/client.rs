@@ -29,7 +29,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Prepares to speak to a registry, with the credentials that Docker's configuration has for it. Nothing is sent.
+    /// Prepares to speak to a registry, with the credentials that Docker's configuration has for it; without any where
+    /// everybody on the way could read them. Nothing is sent.
     ///
     /// # Errors
     /// When the credentials cannot be used, or no client can be made.
@@ -47,7 +48,7 @@ impl Registry {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| failed(error.to_string()))?;
-        let found = match default_config() {
+        let found = match default_config().filter(|_| name.keeps_secrets()) {
             Some(config) => find_credentials(config, &name.registry)
                 .await
                 .map_err(|error| RegistryError::Credentials(error.to_string()))?,
@@ -145,7 +146,7 @@ impl Registry {
             }
             Source::File(path) => {
                 let file = tokio::fs::File::open(&path).await;
-                let file = file.map_err(|error| self.failed(format!("cannot read {}: {error}", path.display())))?;
+                let file = file.map_err(|error| RegistryError::Source { path, error })?;
                 let pieces = ReaderStream::with_capacity(file, PIECE).map_err(OciDistributionError::from);
                 self.client.push_blob_stream(&reference, pieces, &content.digest, Some(content.size)).await
             }

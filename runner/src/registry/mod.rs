@@ -65,6 +65,14 @@ pub enum RegistryError {
         /// What happened.
         reason: String,
     },
+    /// What was to be sent is not there; the registry is not to blame.
+    #[error("cannot read {path}, which was to be put into a registry: {error}")]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
     /// What it gave is not what was asked for.
     #[error("{registry} gave something else than was asked for: {reason}")]
     Wrong {

@@ -1,7 +1,7 @@
 //! The way from a running job into the run's event log: requests to the one task that writes it.
 
 use super::state::RunState;
-use crate::event::EventKind;
+use crate::event::{Annotation, Artifact, EventKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,11 +12,16 @@ pub struct Recorder {
     observed: Option<Arc<Mutex<Observed>>>,
 }
 
+/// Bytes of what is kept of what one job wrote down: more makes no result that is worth keeping.
+const MAX_OBSERVED: usize = 8 << 20;
+
 /// What a job had to do with its run.
 #[derive(Debug, Default)]
 pub struct Observed {
-    /// The facts it recorded, in this order.
+    /// What it wrote down and can be written down again, in this order; nothing when that was more than 8 MiB.
     pub events: Vec<EventKind>,
+    /// About how many bytes these are, with what was too much.
+    pub(crate) bytes: usize,
     /// The first thing that makes its result depend on more than itself, as the end of a sentence; `None` when there
     /// was nothing.
     pub entangled: Option<String>,
@@ -42,6 +47,51 @@ pub enum RecordError {
     /// It cannot happen in the run's state.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Observed {
+    fn note(&mut self, event: Noted) {
+        match event {
+            Noted::Nothing => {}
+            Noted::Entangles(reason) => self.entangled = Some(reason.to_owned()),
+            Noted::Fact(event, bytes) => {
+                self.bytes = self.bytes.saturating_add(bytes);
+                if self.bytes > MAX_OBSERVED {
+                    self.events = Vec::new();
+                    self.entangled
+                        .get_or_insert_with(|| "wrote too much meta-data, annotations or artifacts".to_owned());
+                } else {
+                    self.events.push(event);
+                }
+            }
+        }
+    }
+}
+
+/// What an event says about a job's result.
+enum Noted {
+    /// Nothing.
+    Nothing,
+    /// It depends on more than itself.
+    Entangles(&'static str),
+    /// This belongs to it, and takes about so many bytes.
+    Fact(EventKind, usize),
+}
+
+impl Noted {
+    fn of(event: &EventKind) -> Self {
+        let texts = match event {
+            EventKind::MetaDataSet { key, value } => key.len() + value.len(),
+            EventKind::Annotated { annotation: Annotation { body, context, .. }, .. } => body.len() + context.len(),
+            EventKind::ArtifactStored { artifact: Artifact { path, digest, job, .. } } => {
+                path.len() + digest.len() + job.len()
+            }
+            EventKind::GrantDecided { .. } => return Self::Nothing,
+            EventKind::StepsUploaded { .. } => return Self::Entangles("added steps to its run"),
+            _ => return Self::Entangles("changed its run in a way that cannot be repeated"),
+        };
+        Self::Fact(event.clone(), size_of::<EventKind>() + texts)
+    }
 }
 
 impl Recorder {
@@ -84,10 +134,10 @@ impl Recorder {
     /// # Errors
     /// When it is not durable, and must not be acted on.
     pub async fn record(&self, event: EventKind) -> Result<(), RecordError> {
-        let noted = self.observed.as_ref().map(|_| event.clone());
+        let noted = self.observed.as_ref().map(|_| Noted::of(&event));
         self.ask(|answer| Request::Record(event, answer)).await??;
         if let Some(event) = noted {
-            self.observe(|observed| observed.events.push(event));
+            self.observe(|observed| observed.note(event));
         }
         Ok(())
     }
@@ -112,5 +162,26 @@ impl Recorder {
         let (answer, answered) = oneshot::channel();
         self.requests.send(request(answer)).await.map_err(|_| RecordError::RunIsOver)?;
         answered.await.map_err(|_| RecordError::RunIsOver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_observed_is_bounded() {
+        let set = |value: &str| EventKind::MetaDataSet { key: "k".to_owned(), value: value.to_owned() };
+        let mut observed = Observed::default();
+        for number in 0..10 {
+            observed.note(Noted::of(&set(&number.to_string())));
+        }
+        assert_eq!((observed.events.len(), &observed.entangled), (10, &None));
+        let large = "x".repeat(100 << 10);
+        for _ in 0..100 {
+            observed.note(Noted::of(&set(&large)));
+        }
+        assert!(observed.events.is_empty());
+        assert!(observed.entangled.unwrap().contains("wrote too much"));
     }
 }

@@ -122,7 +122,10 @@ impl Caller {
                 self.acquire(&key, wait).await
             }
             Call::LockRelease { key, token } => self.release(&key, &token),
-            Call::LockGet { key } => Ok(plain(Reply::Value(self.locks.state(&key)?))),
+            Call::LockGet { key } => {
+                self.scope.recorder.entangle("looked at a lock, which is about what other jobs do");
+                Ok(plain(Reply::Value(self.locks.state(&key)?)))
+            }
             Call::OnceBegin { key, wait } => {
                 drop(turn);
                 self.begin_once(&key, wait).await

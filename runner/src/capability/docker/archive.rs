@@ -1,9 +1,8 @@
 //! What a container hands out: an archive whose every entry is hostile, unpacked beneath one directory of the workspace.
 
-use super::changes::is_protected;
 use super::context::MAX_BYTES;
 use crate::capability::Error;
-use crate::capability::beneath::{descend, write};
+use crate::capability::beneath::{descend, is_protected, write};
 use cap_std::fs::Dir;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};

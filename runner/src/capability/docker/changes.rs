@@ -2,7 +2,7 @@
 
 use super::context::MAX_BYTES;
 use crate::capability::Error;
-use crate::capability::beneath::{self, Opened, descend};
+use crate::capability::beneath::{self, Opened, descend, is_protected, stays_within};
 use cap_std::fs::Dir;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,12 +16,7 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// Notices on what is left out; the rest is counted.
 const MAX_NOTICES: usize = 20;
 
-/// Never brought back, whatever directory they are in: programs on the host act on what they hold.
-const GIT: &str = ".git";
-/// The runner's own directory in the workspace's root.
-const OWN_DIRECTORY: &str = ".runner";
-/// Programs that run around every command on the host, and the directory they are in.
-const HOOKS: &str = ".buildkite/hooks";
+/// The directory of the hooks' directory; a link in its place would lead to hooks of others.
 const HOOKS_PARENT: &str = ".buildkite";
 
 /// What a copy held when it was made.
@@ -249,34 +244,8 @@ impl Unpacking {
     }
 }
 
-/// Whether what is written to this path of the workspace would be acted upon outside of containers.
-pub(super) fn is_protected(path: &Path) -> bool {
-    path.starts_with(OWN_DIRECTORY) || path.starts_with(HOOKS) || path.iter().any(is_git)
-}
-
-fn is_git(part: &OsStr) -> bool {
-    part.eq_ignore_ascii_case(GIT)
-}
-
 fn last(name: &Path) -> &Path {
     name.file_name().map_or(name, Path::new)
-}
-
-/// Whether a link's text, read from where the link stands, does not leave the directory. Upwards it goes at its beginning
-/// only: behind a name, which may be another link, nobody can tell where `..` leads.
-fn stays_within(name: &Path, to: &Path) -> bool {
-    let mut above = name.iter().count().saturating_sub(1);
-    let mut named = false;
-    for component in to.components() {
-        match component {
-            Component::Normal(part) if is_git(part) || part == OWN_DIRECTORY => return false,
-            Component::Normal(_) => named = true,
-            Component::CurDir => {}
-            Component::ParentDir if above > 0 && !named => above -= 1,
-            _ => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::super::Error;
 use super::client::{MAX_ARTIFACT, artifact_path};
 use super::{Secret, StepCtx, StepView};
+use crate::capability::beneath::is_protected;
 use crate::event::{Annotation, AnnotationStyle, EventKind};
 use crate::host::bindings::runner::step::{annotations, artifacts, context, log, meta_data, secrets, types};
 use crate::plan::grant::Access;
@@ -11,8 +12,6 @@ use wasmtime::component::Resource;
 
 /// Bytes of one log message; the contract says so.
 const MAX_MESSAGE: usize = 64 << 10;
-/// The runner's directory in the workspace, where the run itself is kept.
-const OWN_DIRECTORY: &str = ".runner";
 /// Characters of an annotation's name.
 const MAX_CONTEXT: usize = 100;
 /// The middle of Buildkite's 1 to 10 that annotations have unless told otherwise.
@@ -204,8 +203,9 @@ impl artifacts::Host for StepView<'_> {
             Err(Error::Denied(reason)) => return Err(scope.deny("artifacts", "download", &target, reason).await),
             other => other?,
         };
-        if target.split('/').next() == Some(OWN_DIRECTORY) {
-            return Err(Error::Invalid(format!("`{target}` is the runner's own; download to another path")));
+        if is_protected(std::path::Path::new(&target)) {
+            let reason = format!("`{target}` would be acted upon outside of the sandbox; download to another path");
+            return Err(Error::Invalid(reason));
         }
         scope.allow("artifacts", "download", &artifact.path).await?;
         let mut content = self.ctx.artifacts.open(&artifact)?;
