@@ -112,6 +112,39 @@ fn publish(remote: &str, entry: &Entry, content: &[u8]) {
 }
 
 #[test]
+fn content_thrown_out_before_it_is_sent_costs_its_own_upload_alone() {
+    let honest_cache = cache();
+    project(COUNTING, honest_cache.path()).runner(&["run"]).expect_status(0);
+    let honest = entry_in(honest_cache.path());
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("steps");
+    let store = LocalStore::open(&place, 1 << 30).unwrap();
+    let name: RemoteName = format!("{REGISTRY}/{}", repository("evicted")).parse().unwrap();
+    let cache = StepCache::new(store.clone(), Caching::On, Some((name.clone(), None)));
+    // On one thread an upload begins when something is waited for.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(async {
+        let registry = Registry::open(&name).await.unwrap();
+        for log in ["thrown out", "kept"] {
+            let new = store.take(&mut log.as_bytes(), 1 << 20).unwrap();
+            let blob = new.blob.clone();
+            let mut entry = honest.clone();
+            (entry.files, entry.log, entry.artifacts) = (None, Some(blob.clone()), Vec::new());
+            cache.keep(entry, vec![new]).await.unwrap();
+            if log == "thrown out" {
+                std::fs::remove_file(place.join("blobs").join(&blob.sha256)).unwrap();
+                // Time for it to fail.
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                assert_eq!(registry.manifest(&honest.key.digest).await.unwrap(), None);
+            }
+        }
+        cache.finish().await;
+        registry.manifest(&honest.key.digest).await.unwrap()
+    });
+    assert!(found.is_some());
+}
+
+#[test]
 fn what_a_writer_of_the_registry_makes_up_stays_within_the_outputs() {
     let victim = tempfile::tempdir().unwrap();
     let honest_cache = cache();
@@ -125,6 +158,7 @@ fn what_a_writer_of_the_registry_makes_up_stays_within_the_outputs() {
         ("src/a.txt", tar::EntryType::Regular, ""),
         ("dist/link", tar::EntryType::Symlink, elsewhere.as_str()),
         ("dist/link", tar::EntryType::Symlink, "../../outside"),
+        ("dist/link", tar::EntryType::Symlink, "up/../.."),
     ] {
         let remote = format!("{REGISTRY}/{}", repository("hostile"));
         let files = archive(name, kind, link);

@@ -58,6 +58,18 @@ impl Files {
         Ok(Self { root: root.to_owned(), read: Arc::new(read), made: Arc::new(made), makes_some })
     }
 
+    /// The inputs before the step runs: there must be some.
+    async fn inputs(&self, log: &JobLog, stop: &CancellationToken) -> Result<BTreeMap<String, Content>, String> {
+        let inputs = self.digest(stop).await?;
+        if inputs.is_empty() {
+            return Err("`inputs` match no file".to_owned());
+        }
+        for glob in self.read.idle(&inputs) {
+            log.line(&format!("cache: `{glob}` in `inputs` matches no file"));
+        }
+        Ok(inputs)
+    }
+
     /// What a step makes is none of its inputs, also where a glob matches it.
     async fn digest(&self, stop: &CancellationToken) -> Result<BTreeMap<String, Content>, String> {
         let (files, stop) = (self.clone(), stop.clone());
@@ -111,10 +123,10 @@ impl LocalAgent {
         };
         let known = match Files::new(&self.workspace, rule) {
             Ok(files) => {
-                let key = async |stop: &_| self.key(job, step, rule, &files, assignment, log, stop).await;
-                until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), key)
-                    .await
-                    .map(|key| (key, files))
+                let inputs = async |stop: &_| files.inputs(log, stop).await;
+                let inputs =
+                    until_ended((&assignment.cancelled, &assignment.killed), time_left(step, begun), inputs).await;
+                inputs.and_then(|inputs| self.key(job, step, rule, &inputs, assignment)).map(|key| (key, files))
             }
             Err(reason) => Err(reason),
         };
@@ -166,29 +178,20 @@ impl LocalAgent {
         LookedUp::Runs(Some(Keeping { key, files, observed, recorder, said }))
     }
 
-    async fn key(
+    fn key(
         &self,
         job: &Job,
         step: &StepJob,
         rule: &CacheRule,
-        files: &Files,
+        inputs: &BTreeMap<String, Content>,
         assignment: &Assignment,
-        log: &JobLog,
-        stop: &CancellationToken,
     ) -> Result<CacheKey, String> {
-        let inputs = files.digest(stop).await?;
-        if inputs.is_empty() {
-            return Err("`inputs` match no file".to_owned());
-        }
-        for glob in files.read.idle(&inputs) {
-            log.line(&format!("cache: `{glob}` in `inputs` matches no file"));
-        }
         let outputs = |key: &str| assignment.outputs.get(key);
         let mut params = substitute(&step.params, &outputs)?;
         as_text(&mut params, &step.references);
         let env = self.counted_environment(job, step, rule, assignment);
         let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-        Ok(KeySource { step, params: &params, env: &env, platform: &platform, files: &inputs }.key())
+        Ok(KeySource { step, params: &params, env: &env, platform: &platform, files: inputs }.key())
     }
 
     /// The variables that decide a job's result: those that the pipeline, the step or the user has set and some part of
