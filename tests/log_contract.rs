@@ -64,8 +64,8 @@ async fn a_run_is_found_by_what_people_write(log: &dyn EventLog) {
     assert_eq!((found.id.as_str(), found.sequence, stored), (FIRST, 2, plan()));
     assert_eq!(log.open(FIRST).await.unwrap().0.number, 1);
     assert_eq!(log.open("0190-b").await.unwrap().0.id, SECOND);
-    assert!(matches!(log.open("0190").await, Err(LogError::Ambiguous(_))));
-    for unknown in ["3", "nobody", ""] {
+    assert!(matches!(log.open("0190-").await, Err(LogError::Ambiguous(_))));
+    for unknown in ["3", "0", "0190", "019", "nobody", ""] {
         assert!(matches!(log.open(unknown).await, Err(LogError::NoSuchRun(_))), "{unknown:?}");
     }
 }

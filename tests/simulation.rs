@@ -308,6 +308,9 @@ fn fate(job: &Job) -> Outcome {
 /// Random runs of each kind.
 const CASES: u32 = 3000;
 
+static ENDED: AtomicU32 = AtomicU32::new(0);
+static RESUMED: AtomicU32 = AtomicU32::new(0);
+
 /// Says in the end how many runs there were.
 fn count(counter: &AtomicU32, what: &str) {
     if counter.fetch_add(1, Ordering::Relaxed) + 1 == CASES {
@@ -379,8 +382,7 @@ proptest! {
             }
         }
         prop_assert!(run.state.run_result().is_some(), "the run does not end");
-        static RUNS: AtomicU32 = AtomicU32::new(0);
-        count(&RUNS, "ended as their jobs did");
+        count(&ENDED, "ended as their jobs did");
     }
 
     #[test]
@@ -424,8 +426,7 @@ proptest! {
             (run.ends(), run.state.run_result())
         };
         prop_assert_eq!(ends(false), ends(true));
-        static RUNS: AtomicU32 = AtomicU32::new(0);
-        count(&RUNS, "that were interrupted ended like ones that were not");
+        count(&RESUMED, "that were interrupted ended like ones that were not");
     }
 }
 

@@ -141,8 +141,8 @@ impl JobLog {
         let Some(file) = file else { return Ok(()) };
         let sync = move || {
             file.sync_data()?;
-            // The name of a file is on the disk when its directory is.
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+            // The name of a file is on the disk when its directory is: that of the logs, of the run, of all runs.
+            path.ancestors().skip(1).take(3).try_for_each(|directory| File::open(directory)?.sync_all())
         };
         let synced = tokio::task::spawn_blocking(sync).await.map_err(std::io::Error::from).flatten();
         synced.map_err(|error| error.to_string())

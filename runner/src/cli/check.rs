@@ -39,7 +39,8 @@ impl Check {
         let steps = plan.jobs.iter().filter(|job| matches!(job.kind, JobKind::Step(_)));
         let (skipped, runs): (Vec<_>, Vec<_>) = steps.partition(|job| job.skip.is_some());
         let skipped = if skipped.is_empty() { String::new() } else { format!(", {} skipped", skipped.len()) };
-        let text = format!("{} is all right: {} jobs to run{skipped}", source.name, runs.len());
+        let jobs = if runs.len() == 1 { "1 job".to_owned() } else { format!("{} jobs", runs.len()) };
+        let text = format!("{} is all right: {jobs} to run{skipped}", source.name);
         writeln!(anstream::stdout(), "{text}").map_err(|error| Error::environment(error.to_string()))?;
         if self.secrets {
             return secrets::check(&plan, &secrets::of(&settings, &project.directory)).await;

@@ -4,7 +4,7 @@ use super::cache;
 use super::error::Error;
 use super::opened::Opened;
 use super::project::{Project, cache_directory};
-use crate::log::{EventLog, RunRecord, SqliteLog};
+use crate::log::{EventLog, LogError, RunRecord, SqliteLog};
 use crate::plan::retention::{Beyond, Hold, Kept, Retention};
 use crate::report::Standing;
 use crate::run::now;
@@ -115,7 +115,14 @@ impl<'a> Collector<'a> {
                 Lock::Held(file) => Some(file),
                 Lock::Nothing => None,
             };
-            self.log.remove(&run.record.id).await?;
+            match self.log.remove(&run.record.id).await {
+                // What has no room frees some first.
+                Err(LogError::Full { .. }) => {
+                    remove_directory(&directory)?;
+                    self.log.remove(&run.record.id).await?;
+                }
+                removed => removed?,
+            }
             remove_directory(&directory)?;
             self.runs.retain(|(record, _)| record.id != run.record.id);
             removed.push(run);
@@ -178,7 +185,9 @@ pub(super) async fn collect_now_and_then(project: &Project) {
         let mut collector = Collector::survey(project).await?;
         let gone = collector.beyond(project.settings()?.retention);
         trim_caches(project)?;
-        collector.remove(gone).await
+        let gone = collector.remove(gone).await?;
+        collector.log.checkpoint()?;
+        Ok::<_, Error>(gone)
     };
     match collect.await {
         Ok(gone) => tracing::debug!(runs = gone.len(), "old runs are removed"),

@@ -216,7 +216,13 @@ impl Drive {
         progress: &watch::Sender<u64>,
         seen: &mut watch::Receiver<u64>,
     ) -> Result<Finished, Error> {
-        let queue = Arc::new(ByGroup::over(Arc::new(SqliteQueue::new(state_directory().join("queue")))));
+        let shared = SqliteQueue::new(state_directory().join("queue")).ending(|run| {
+            let ended = process::end_run(run);
+            ended
+                .inspect_err(|error| tracing::warn!(run, "its place in a concurrency group stays taken: {error}"))
+                .is_ok()
+        });
+        let queue = Arc::new(ByGroup::over(Arc::new(shared)));
         let (waits, waited) = mpsc::unbounded_channel();
         tokio::spawn(tell_waits(waited, self.way.output.clone()));
         let mut wait = self.way.wait;

@@ -180,7 +180,10 @@ impl Project {
             directory,
         };
         for directory in [&files.logs, &files.artifacts] {
-            make_durably(directory)
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
                 .map_err(|error| Error::environment(format!("cannot make {}: {error}", directory.display())))?;
         }
         Ok(files)

@@ -72,11 +72,16 @@ impl Retry {
             if jobs.is_empty() {
                 return Err(Error::usage(format!("no job of run {run} has failed")));
             }
-            for job in &jobs {
-                state.may_retry(*job).map_err(refused)?;
+            // Those that must not be run again stay as they are, unless there are no others.
+            let (jobs, left): (Vec<JobId>, Vec<JobId>) =
+                jobs.into_iter().partition(|job| state.may_retry(*job).is_ok());
+            if let (true, Some(first)) = (jobs.is_empty(), left.first()) {
+                state.may_retry(*first).map_err(refused)?;
             }
             let names: Vec<&str> = jobs.iter().map(|job| state.plan().job(*job).name.as_str()).collect();
             let named = if names.len() > 5 { format!("{} jobs", names.len()) } else { names.join(", ") };
+            let left: Vec<&str> = left.iter().map(|job| state.plan().job(*job).name.as_str()).collect();
+            let named = if left.is_empty() { named } else { format!("{named} (not {})", left.join(", ")) };
             return Ok((jobs, named));
         }
         let may = |state: &RunState, job: JobId| state.may_retry(job).is_ok();

@@ -18,8 +18,9 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 pub(super) struct Runs {
     /// So many at most
-    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20, conflicts_with = "all")]
-    number: usize,
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20, conflicts_with = "all",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    number: u32,
     /// All of them
     #[arg(long)]
     all: bool,
@@ -35,7 +36,7 @@ impl Runs {
     pub(super) async fn run(self) -> Result<ExitStatus, Error> {
         let log = Arc::new(Project::open(&self.directory)?.log()?);
         let mut summaries = Vec::new();
-        for record in log.runs((!self.all).then_some(self.number)).await? {
+        for record in log.runs((!self.all).then_some(self.number as usize)).await? {
             let (_, plan) = log.open(&record.id).await?;
             let opened = Opened::new(Project::open(&self.directory)?, log.clone(), record, plan);
             summaries.push(opened.summary().await?);

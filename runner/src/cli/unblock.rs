@@ -47,7 +47,11 @@ impl Unblock {
             };
             // Who may not is told so before what they have filled in is looked at.
             let answer = signed(opened.project(), planned, gate, self.by.as_deref(), IndexMap::new())?;
-            let given = self.field.iter().cloned().collect();
+            let given: IndexMap<String, String> = self.field.iter().cloned().collect();
+            if given.len() < self.field.len() {
+                let several = "a field is given twice; several choices are one value with line breaks between them";
+                return Err(Error::usage(several));
+            }
             let fields = run::answer(gate, &given)
                 .map_err(|problems| Error::usage(problems.join("; ")).help("give each field as --field KEY=VALUE"))?;
             label.clone_from(&planned.label);

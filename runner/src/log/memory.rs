@@ -1,6 +1,6 @@
 //! A log in memory: for tests, and for runs nobody wants to keep.
 
-use super::{EventLog, LogError, RunRecord};
+use super::{EventLog, LogError, RunRecord, is_beginning};
 use crate::event::Event;
 use crate::plan::Plan;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,8 +75,8 @@ impl EventLog for MemoryLog {
         }
         let fitting: Vec<_> = runs.kept.iter().filter(|run| run.record.id.starts_with(reference)).collect();
         match fitting.as_slice() {
-            [run] if !reference.is_empty() => found(run),
-            [_, _, ..] if !reference.is_empty() => Err(LogError::Ambiguous(reference.to_owned())),
+            [run] if is_beginning(reference) => found(run),
+            [_, _, ..] if is_beginning(reference) => Err(LogError::Ambiguous(reference.to_owned())),
             _ => Err(LogError::NoSuchRun(reference.to_owned())),
         }
     }

@@ -29,7 +29,8 @@ pub trait EventLog: std::fmt::Debug + Send + Sync {
     /// `Damaged` when one of them is not.
     async fn read(&self, run: &str, after: u64) -> Result<Vec<Event>, LogError>;
 
-    /// The run with its plan: by number, by identifier, or by the beginning of its identifier.
+    /// The run with its plan: by number, by identifier, or by at least four characters of its beginning that are no
+    /// number.
     async fn open(&self, reference: &str) -> Result<(RunRecord, Plan), LogError>;
 
     /// The runs, the newest first: all of them, or so many at most.
@@ -43,6 +44,11 @@ pub trait EventLog: std::fmt::Debug + Send + Sync {
 #[must_use]
 pub fn plan_digest(json: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(json))
+}
+
+/// Whether a reference may be the beginning of an identifier.
+fn is_beginning(reference: &str) -> bool {
+    reference.len() >= 4 && !reference.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A run as the log lists it.

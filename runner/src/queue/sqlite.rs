@@ -39,6 +39,8 @@ pub struct SqliteQueue {
     directory: PathBuf,
     /// Opened when it is first needed: most runs have no concurrency groups.
     opened: Mutex<Option<Opened>>,
+    /// Ends what a run has left running whose process is gone; whether it could.
+    end: fn(&str) -> bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,14 @@ impl SqliteQueue {
     /// The queue in this directory, which is made when the queue is first used.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, opened: Mutex::default() }
+        Self { directory, opened: Mutex::default(), end: |_| true }
+    }
+
+    /// With what ends that which a run has left running whose process is gone: before it is done, and unless it can be,
+    /// nobody takes the run's place.
+    #[must_use]
+    pub fn ending(self, end: fn(&str) -> bool) -> Self {
+        Self { end, ..self }
     }
 
     /// Does blocking work in one transaction, without keeping other tasks of the thread waiting.
@@ -98,8 +107,12 @@ impl SqliteQueue {
             transaction.prepare_cached("SELECT DISTINCT process FROM offers WHERE grp = ?1 AND process != ?2")?;
         let others = select.query_map([group, own], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
         for process in others.into_iter().filter(|process| is_gone(&self.directory, process)) {
-            tracing::debug!(process, "took back what a process that is gone has offered");
-            transaction.execute("DELETE FROM offers WHERE process = ?1", [&process])?;
+            let mut select = transaction.prepare_cached("SELECT DISTINCT run FROM offers WHERE process = ?1")?;
+            let runs = select.query_map([&process], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+            for run in runs.into_iter().filter(|run| (self.end)(run)) {
+                tracing::debug!(process, run, "took back what a process that is gone has offered");
+                transaction.execute("DELETE FROM offers WHERE process = ?1 AND run = ?2", [&process, &run])?;
+            }
         }
         Ok(())
     }

@@ -210,7 +210,8 @@ impl Terminal {
             EventKind::JobInterrupted { job, attempt } => {
                 self.running.remove(job);
                 let name = self.state.plan().job(*job).name.clone();
-                self.line(out, YELLOW, "↻", &name, &format!("attempt {attempt} was lost; it is tried again"));
+                let again = if self.state.state(*job).is_over() { "" } else { "; it is tried again" };
+                self.line(out, YELLOW, "↻", &name, &format!("attempt {attempt} was lost{again}"));
             }
             EventKind::JobsRetried { jobs, by, .. } => {
                 for job in jobs {

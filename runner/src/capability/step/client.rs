@@ -19,6 +19,9 @@ pub struct ArtifactStore {
 /// Where an artifact is written before it has its name; no job has one that begins with a dot.
 const PARTS: &str = ".parts";
 
+/// The directory of all artifacts, that of the run and that of all runs.
+const OWN_DIRECTORIES: usize = 3;
+
 /// Bytes one artifact may have when it passes through a component's memory.
 pub(super) const MAX_ARTIFACT: u64 = 64 << 20;
 
@@ -63,7 +66,10 @@ impl ArtifactStore {
                 let directory = if directory.as_os_str().is_empty() { std::path::Path::new(".") } else { directory };
                 dir.open(directory)?.sync_all()?;
             }
-            std::fs::File::open(&self.root)?.sync_all()?;
+            // The directories of the run are made when it begins, but only what is in them has to last.
+            for directory in self.root.ancestors().take(OWN_DIRECTORIES) {
+                std::fs::File::open(directory)?.sync_all()?;
+            }
             Ok((size, format!("sha256:{:x}", digest.finalize())))
         };
         let (size, digest) = write().map_err(|error| artifact_io("store", path, &error))?;

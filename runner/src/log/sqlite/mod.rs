@@ -8,7 +8,7 @@ mod wal;
 
 pub use repair::{Finding, IsLegal, Repair, Survey, repair, survey};
 
-use super::{EventLog, LogError, RunRecord, plan_digest};
+use super::{EventLog, LogError, RunRecord, is_beginning, plan_digest};
 use crate::event::{Event, EventKind};
 use crate::plan::Plan;
 use rows::Damage;
@@ -57,11 +57,20 @@ impl SqliteLog {
             let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
             let (free, all, size) = (pragma("freelist_count")?, pragma("page_count")?, pragma("page_size")?);
             if free * size > MIN_FREED && free * 4 > all {
-                connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+                connection.execute_batch("VACUUM;")?;
             }
-            Ok(())
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")
         };
         tokio::task::block_in_place(work).map_err(|error: rusqlite::Error| Fault::from(error).at(&self.path))
+    }
+
+    /// Copies what is in the write-ahead log into the database, as far as nobody reads it just now.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn checkpoint(&self) -> Result<(), LogError> {
+        let work = || self.lock().execute_batch("PRAGMA wal_checkpoint(PASSIVE);");
+        tokio::task::block_in_place(work).map_err(|error| Fault::from(error).at(&self.path))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -213,11 +222,12 @@ impl EventLog for SqliteLog {
         self.with(TransactionBehavior::Deferred, |transaction| {
             // Two, to know whether the reference fits more than one.
             let mut select = transaction.prepare_cached(
-                "SELECT number, id FROM runs WHERE number = ?1 OR id = ?2 OR substr(id, 1, length(?2)) = ?2
+                "SELECT number, id FROM runs WHERE number = ?1 OR id = ?2 OR ?3 AND substr(id, 1, length(?2)) = ?2
                  ORDER BY (number = ?1 OR id = ?2) DESC LIMIT 2",
             )?;
             let named = reference.parse::<i64>().unwrap_or(-1);
-            let found = select.query_map(params![named, reference], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let found = select
+                .query_map(params![named, reference, is_beginning(reference)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let found = found.collect::<Result<Vec<(i64, String)>, _>>()?;
             let (number, id) = found.first().filter(|_| !reference.is_empty()).ok_or_else(unknown)?;
             if found.len() > 1 && *number != named && id != reference {
