@@ -1,7 +1,8 @@
 //! Abuses the run's meta-data and artifacts: keys, values, paths and files that are not its own, and secrets in them.
 
 use runner_sdk::annotations::{self, Annotation, Style};
-use runner_sdk::{Failure, Step, artifacts, log, meta_data, secrets};
+use runner_sdk::{Context, Failure, Step, artifacts, log, meta_data, secrets};
+use std::io::Write;
 
 /// What to try.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -80,7 +81,7 @@ fn leak(secret: &str) -> Result<String, Failure> {
     }
     log::output(format!("\n{}\n", hex(secret)).as_bytes());
     log::info(&format!("in the middle: a{secret}z"));
-    println!("{secret}");
+    writeln!(std::io::stdout(), "{secret}").context("write to standard output")?;
     log::group(secret);
     meta_data::set("leak", &format!("value {secret} {}", hex(secret)))?;
     let (context, body) = (format!("leak {secret}"), format!("<b>{secret}</b> {}", hex(secret)));
@@ -94,7 +95,7 @@ fn leak(secret: &str) -> Result<String, Failure> {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 runner_sdk::export_step!(Hostile);
