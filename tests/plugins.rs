@@ -319,8 +319,12 @@ fn artifacts_go_around_a_command() {
 
 #[test]
 fn an_artifact_is_written_where_the_workspace_may_be_and_nowhere_else() {
-    for (to, problem) in [("../up", "leads upwards"), ("/abs", "is absolute"), (".runner/runs.db", "the runner's own")]
-    {
+    for (to, problem) in [
+        ("../up", "leads upwards"),
+        ("/abs", "is absolute"),
+        (".runner/runs.db", "acted upon outside of the sandbox"),
+        (".git/config", "acted upon outside of the sandbox"),
+    ] {
         let project = Project::with(&format!(
             "steps:
   - key: store

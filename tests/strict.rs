@@ -386,7 +386,7 @@ fn a_step_with_an_error_is_still_there() {
 #[test]
 fn the_format_lets_it_pass() {
     let project = Project::with("steps:\n  - command: 'true'\n    branch: main\n    notify: [{ slack: \"#ops\" }]\n");
-    project.runner(&["check"]).expect_status(0).expect_stdout("1 jobs to run");
+    project.runner(&["check"]).expect_status(0).expect_stdout("1 job to run");
     let said = project.runner(&["check", "--strict"]).expect_status(3);
     expect![[r##"
         error: unknown key `branch` in a command step
